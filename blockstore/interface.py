@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Buffer  # type: ignore[attr-defined]  # Python 3.12
+    from typing_extensions import Buffer  # collections.abc has it from Python 3.12 on
 else:
     Buffer = object
 
@@ -36,7 +36,7 @@ HEAD_VALUE_SIZE_MAX = 16 * 2**20
 
 
 class BlockKind(enum.IntEnum):
-    """What a block was first stored as; kept for statistics, not part of its identity. On disk: do not renumber."""
+    """What a block was first stored as: for statistics, not identity. On disk: do not renumber."""
 
     DATA = 0
     MAP = 1
@@ -107,7 +107,7 @@ class Blocks(Protocol):
         ...
 
     def get(self, block_id: bytes) -> bytes:
-        """The content, without trailing NULs, verified. `ZERO_ID` gives b"". NotFound, BlockCorrupt."""
+        """The content without trailing NULs, verified. `ZERO_ID`: b"". NotFound, BlockCorrupt."""
         ...
 
     def get_into(self, block_id: bytes, offset: int, out: memoryview) -> None:
@@ -131,7 +131,7 @@ class Blocks(Protocol):
         ...
 
     def scan(self, after: bytes = b"") -> Iterator[BlockRecord]:
-        """All committed blocks with an id greater than `after`, in order. Holds no long transaction."""
+        """All committed blocks with an id above `after`, in order. Holds no long transaction."""
         ...
 
     def verify(self, block_id: bytes) -> None:
@@ -163,7 +163,10 @@ class HeadChange:
 
 
 class Heads(Protocol):
-    """Small named records, replaced by compare-and-swap. Names: UTF-8, no NUL, see HEAD_NAME_SIZE_MAX."""
+    """Small named records, replaced by compare-and-swap.
+
+    Names: UTF-8 without NUL, at most HEAD_NAME_SIZE_MAX bytes.
+    """
 
     def get(self, name: str) -> Head | None:
         """The current record, or None. Corrupt when its checksum fails."""
@@ -178,7 +181,7 @@ class Heads(Protocol):
         ...
 
     def list(self, prefix: str = "", after: str = "", limit: int | None = None) -> list[Head]:
-        """Heads whose name begins with `prefix` and is greater than `after`, in byte order of names."""
+        """Heads whose name begins with `prefix` and is above `after`, in byte order of names."""
         ...
 
 
@@ -226,7 +229,7 @@ class Layer(Protocol):
         ...
 
     def allocate(self, offset: int, length: int) -> None:
-        """Write NULs with space behind them (DATA pages), so that a later write cannot find a full disk."""
+        """Write NULs with space behind them (DATA), so that a later write finds no full disk."""
         ...
 
     def runs(self, offset: int, length: int) -> list[Run]:
