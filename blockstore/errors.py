@@ -1,4 +1,4 @@
-"""What can go wrong in a store, by whose fault it is: the caller's, the machine's, or the data's."""
+"""What can go wrong in a store: by the caller, the machine, or the data itself."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class StoreUsageError(StoreError):
 
 
 class StoreUnavailable(StoreError):
-    """There is no usable store at the place named: absent, not a store, a newer format, read-only."""
+    """No usable store at the place named: absent, not a store, a newer format, read-only."""
 
 
 class StoreFull(StoreError):

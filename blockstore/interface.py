@@ -241,7 +241,7 @@ class Layer(Protocol):
         ...
 
     def resize(self, size: int) -> None:
-        """Grow (new pages are INHERIT) or shrink (states beyond are forgotten). Durable on return."""
+        """Grow (new pages INHERIT) or shrink (states beyond are forgotten). Durable on return."""
         ...
 
     def stored_bytes(self) -> int:
@@ -290,7 +290,7 @@ class Lease:
 
 
 class Leases(Protocol):
-    """Exclusive ownership of names, between threads, processes and (where the store is shared) hosts."""
+    """Exclusive ownership of names, between threads, processes and, where shared, hosts."""
 
     def acquire(self, name: str, holder: str, *, seize: bool = False) -> Lease:
         """Take it, or LeaseHeld at once. A dead holder's lease is free. `seize` takes it anyway."""
