@@ -1,0 +1,1 @@
+"""Accounts, containers, objects, and which account possesses which blocks. No HTTP here."""

@@ -1,0 +1,69 @@
+"""What the endpoint accepts at most. `/info` announces these very values."""
+
+from __future__ import annotations
+
+from typing import Final
+
+OBJECT_SIZE_MAX: Final = 5 * 2**30
+"""Bytes of one PUT; larger contents come as hashmaps over the Pithos endpoint."""
+
+CONTAINER_NAME_SIZE_MAX: Final = 256
+"""UTF-8 bytes."""
+
+OBJECT_NAME_SIZE_MAX: Final = 1024
+"""UTF-8 bytes."""
+
+ACCOUNT_NAME_SIZE_MAX: Final = 256
+"""UTF-8 bytes, with the AUTH_ prefix."""
+
+META_NAME_SIZE_MAX: Final = 128
+"""Bytes of a metadata name without its X-...-Meta- prefix."""
+
+META_VALUE_SIZE_MAX: Final = 256
+"""UTF-8 bytes of a metadata value."""
+
+META_COUNT_MAX: Final = 90
+"""Metadata items of one account, container or object."""
+
+META_TOTAL_SIZE_MAX: Final = 4096
+"""Bytes of all names and values of one account, container or object."""
+
+HEADER_SIZE_MAX: Final = 8192
+"""Bytes of a header's value."""
+
+LISTING_LIMIT_MAX: Final = 10_000
+"""Entries of one page of a listing; also the default."""
+
+RANGE_COUNT_MAX: Final = 50
+"""Ranges of one request: each costs a part header and a seek."""
+
+RANGE_OVERLAP_MAX: Final = 2
+"""Overlapping pairs tolerated, so that a small request can't ask for a huge answer."""
+
+BODY_CHUNK_SIZE: Final = 2**20
+"""Bytes of a request body held at a time."""
+
+META_BODY_SIZE_MAX: Final = 2**20
+"""Bytes of a body that a metadata request may carry; it is read and ignored."""
+
+
+def announced() -> dict[str, object]:
+    """The `swift` section of `/info`."""
+    return {
+        "max_file_size": OBJECT_SIZE_MAX,
+        "max_meta_name_length": META_NAME_SIZE_MAX,
+        "max_meta_value_length": META_VALUE_SIZE_MAX,
+        "max_meta_count": META_COUNT_MAX,
+        "max_meta_overall_size": META_TOTAL_SIZE_MAX,
+        "max_header_size": HEADER_SIZE_MAX,
+        "max_object_name_length": OBJECT_NAME_SIZE_MAX,
+        "max_container_name_length": CONTAINER_NAME_SIZE_MAX,
+        "max_account_name_length": ACCOUNT_NAME_SIZE_MAX,
+        "container_listing_limit": LISTING_LIMIT_MAX,
+        "account_listing_limit": LISTING_LIMIT_MAX,
+        "extra_header_count": 0,
+        "strict_cors_mode": True,
+        "allow_account_management": False,
+        "account_autocreate": True,
+        "policies": [{"name": "default", "aliases": "default", "default": True}],
+    }

@@ -1,0 +1,62 @@
+"""Everything that can be set about the API, as one value built at the edge and passed down."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+PORT_MAX = 65535
+ARGON2_MEMORY_KIB_MIN = 8
+"""For each lane; RFC 9106."""
+
+
+@dataclass(frozen=True, slots=True)
+class PasswordCost:
+    """Argon2id parameters for new passwords (RFC 9106, second recommended option)."""
+
+    passes: int = 3
+    memory_kib: int = 65536
+    lanes: int = 4
+
+    def __post_init__(self) -> None:
+        if self.passes < 1 or self.lanes < 1:
+            raise ValueError("password cost: passes and lanes are at least 1")
+        if self.memory_kib < ARGON2_MEMORY_KIB_MIN * self.lanes:
+            raise ValueError(f"password cost: {ARGON2_MEMORY_KIB_MIN} KiB a lane at least")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How one API server runs. ValueError on a value that cannot work."""
+
+    store_url: str
+    database_url: str
+    """SQLAlchemy's: `sqlite:////absolute/file` or `postgresql://...`."""
+    host: str = "127.0.0.1"
+    port: int = 5000
+    """0 = any free port."""
+    workers: int = 2
+    threads: int = 16
+    """Of each worker: requests served at a time."""
+    public_url: str | None = None
+    """Root of the URLs told to clients; None = where the request came to."""
+    region: str = "RegionOne"
+    token_lifetime_s: int = 24 * 3600
+    control_socket: str | None = None
+    """Of the volume server on this machine, asked about volumes in use."""
+    shutdown_grace_s: int = 30
+    password_cost: PasswordCost = field(default_factory=PasswordCost)
+    debug: bool = False
+    """Log at debug level."""
+
+    def __post_init__(self) -> None:
+        if ":" not in self.store_url:
+            raise ValueError(f"not a store URL: {self.store_url!r}")
+        if "://" not in self.database_url:
+            raise ValueError(f"not a database URL: {self.database_url!r}")
+        if not 0 <= self.port <= PORT_MAX:
+            raise ValueError(f"port out of range: {self.port}")
+        if min(self.workers, self.threads, self.token_lifetime_s, self.shutdown_grace_s) < 1:
+            raise ValueError("workers, threads, token lifetime and shutdown grace are at least 1")
+        url = self.public_url
+        if url is not None and (not url.startswith(("http://", "https://")) or url.endswith("/")):
+            raise ValueError(f"public_url is http(s)://... without a slash at the end: {url!r}")
