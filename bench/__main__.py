@@ -9,11 +9,12 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import block_size, devices, engine, hashing
+from bench import block_size, devices, engine, hashing, kernels
 from bench.report import BENCH_JSON, Row, print_rows, save
 
 BENCHES: dict[str, Callable[[Path], list[Row]]] = {
     "hashing": hashing.run,
+    "kernels": kernels.run,
     "engine": engine.run,
     "block_size": block_size.run,
     "devices": devices.run,
