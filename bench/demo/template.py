@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import gzip
+import hashlib
 import os
 import shutil
 import struct
@@ -33,8 +34,8 @@ PACKAGES = """
 libc6 libc-bin bash coreutils util-linux libblkid1 libmount1 libuuid1 libsmartcols1 libselinux1
 libpcre2-8-0 libacl1 libattr1 libgmp10 libtinfo6 libcom-err2 libext2fs2 libss2 e2fsprogs grep sed
 findutils tar gzip perl-base libperl5.36 perl-modules-5.36 python3.11-minimal libpython3.11-minimal
-libpython3.11-stdlib git tzdata openssl libssl3 libstdc++6 libgcc-s1 zlib1g busybox-static
-""".split()
+libpython3.11-stdlib git tzdata openssl libssl3 libstdc++6 libgcc-s1 zlib1g libexpat1 busybox-static
+"""
 INITRAMFS_MODULES = ("virtio_pci", "virtio_blk", "ext4")
 
 INIT = """#!/bin/busybox sh
@@ -67,6 +68,7 @@ PATH=/bin:/sbin:/usr/bin:/usr/sbin
 """,
     "etc/acpi/PWRF/00000080": "#!/bin/busybox sh\nexec /bin/busybox poweroff\n",
     "etc/profile": """export TERM=dumb HOME=/root PATH=/bin:/sbin:/usr/bin:/usr/sbin
+stty columns 200
 PS1='guest# '
 cd /root
 """,
@@ -88,7 +90,8 @@ LABEL linux
 
 def build_template(output: Path, cache: Path) -> None:
     """Write the image to `output`. Packages, and the finished image, are kept in `cache`."""
-    finished = cache / "template.raw"
+    recipe = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:12]
+    finished = cache / f"template-{recipe}.raw"
     if not finished.exists():
         cache.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=cache) as work:
@@ -117,10 +120,11 @@ def _build(image: Path, work: Path, packages: list[Path]) -> None:
 
 def _packages(folder: Path) -> list[Path]:
     """The package files, downloaded once."""
-    complete = folder / "complete"
+    wanted = hashlib.sha256(PACKAGES.encode()).hexdigest()[:12]
+    complete = folder / f"complete-{wanted}"
     if not complete.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        _run("apt-get", "-qq", "download", _kernel_package(), *PACKAGES, folder=folder)
+        _run("apt-get", "-qq", "download", _kernel_package(), *PACKAGES.split(), folder=folder)
         complete.touch()
     return sorted(folder.glob("*.deb"))
 
