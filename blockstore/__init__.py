@@ -1,0 +1,1 @@
+"""Content-addressed blocks, heads, extents and leases."""

@@ -1,0 +1,1 @@
+"""A store in a directory: packs of blocks, an index, layers of volumes."""
