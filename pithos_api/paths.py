@@ -48,7 +48,7 @@ def split_path(raw_uri: str, prefix: str) -> Path:
     if head != prefix or (rest and not rest.startswith("/")):
         raise HttpError(404)
     pieces = rest[1:].split("/", 2)
-    while pieces and not pieces[-1]:
+    if not pieces[-1]:
         pieces.pop()
     if not all(pieces):
         raise HttpError(404)

@@ -1,0 +1,89 @@
+"""Opening the database, and the two kinds of transaction.
+
+An engine belongs to one process: it is made after fork. On SQLite the log is written ahead (WAL)
+and synced at each commit, so an acknowledged change survives loss of power; writers take the lock
+when they begin, so none fails half-way for having read first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Table, create_engine, event
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+BUSY_TIMEOUT_MS = 30_000
+"""How long a writer of SQLite waits for another."""
+
+POOL_SIZE = 32
+"""Connections kept; more threads than that wait for one."""
+
+PARAMETERS_MAX = 500
+"""Values in one IN list; SQLite takes 999 parameters since ever."""
+
+_WRITES = "archipelago_writes"
+
+
+class DatabaseUnusable(Exception):
+    """The URL names no database that can be used, or one of a newer revision."""
+
+
+def open_engine(url: str) -> Engine:
+    """An engine over the database; nothing is connected yet. DatabaseUnusable on a bad URL."""
+    try:
+        parsed = make_url(url)
+        dialect = parsed.get_backend_name()
+        engine = create_engine(parsed, pool_size=POOL_SIZE, max_overflow=0, pool_timeout=60)
+    except (ArgumentError, ImportError) as error:
+        raise DatabaseUnusable(f"cannot use the database {url!r}: {error}") from error
+    if dialect == "sqlite":
+        if not parsed.database or parsed.database == ":memory:":
+            raise DatabaseUnusable("a SQLite database needs a file: sqlite:////absolute/path")
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """One consistent view of the database."""
+    with engine.connect() as connection, connection.begin():
+        yield connection
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """One transaction that changes something: committed at the end, undone by any exception."""
+    with engine.connect() as connection:
+        writer = connection.execution_options(**{_WRITES: True})
+        with writer.begin():
+            yield writer
+
+
+def insert_absent(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
+    """Insert rows, leaving alone those whose key is there already."""
+    if not rows:
+        return
+    if connection.dialect.name == "sqlite":
+        connection.execute(sqlite.insert(table).on_conflict_do_nothing(), rows)
+    else:
+        connection.execute(postgresql.insert(table).on_conflict_do_nothing(), rows)
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    connection.isolation_level = None  # transactions are begun below, not by the driver
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+    cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.execute("PRAGMA synchronous = FULL")
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writes = connection.get_execution_options().get(_WRITES, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

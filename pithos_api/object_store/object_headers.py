@@ -1,0 +1,77 @@
+"""The headers that an object keeps besides its metadata: type, encoding, disposition, expiry."""
+
+from __future__ import annotations
+
+import mimetypes
+import re
+from collections.abc import Mapping
+
+from pithos_api.faults import HttpError
+from pithos_api.object_store.metadata import header_value
+
+DELETE_AT = "X-Delete-At"
+DELETE_AFTER = "X-Delete-After"
+REMOVE_DELETE_AT = "X-Remove-Delete-At"
+
+KEPT = (
+    "Content-Encoding",
+    "Content-Disposition",
+    "Content-Language",
+    "Cache-Control",
+    "Expires",
+    "X-Robots-Tag",
+    "X-Object-Manifest",
+)
+"""Stored as they come and shown on GET and HEAD."""
+
+DEFAULT_TYPE = "application/octet-stream"
+
+_SECONDS = re.compile(r"[0-9]{1,15}")
+_TRUE = {"true", "1", "yes", "on", "t", "y"}
+
+
+def kept_headers(headers: Mapping[str, str], now: float) -> dict[str, str]:
+    """What a PUT or POST asks to keep, the expiry as an absolute X-Delete-At. HttpError 400."""
+    kept = {name: header_value(name, headers[name]) for name in KEPT if headers.get(name)}
+    moment = _delete_at(headers, now)
+    if moment is not None:
+        kept[DELETE_AT] = str(moment)
+    return kept
+
+
+def content_type(headers: Mapping[str, str], name: str) -> str:
+    """The type the client gives, or a guess from the object's name."""
+    given = header_value("Content-Type", headers.get("Content-Type", ""))
+    if given and not is_true(headers.get("X-Detect-Content-Type", "")):
+        return given
+    return mimetypes.guess_type(name, strict=True)[0] or DEFAULT_TYPE
+
+
+def is_expired(kept: Mapping[str, str], now: float) -> bool:
+    """Whether the object's time is over; `now`: seconds since 1970."""
+    moment = kept.get(DELETE_AT)
+    return moment is not None and int(moment) <= now
+
+
+def is_true(text: str) -> bool:
+    """What Swift's clients write for yes."""
+    return text.strip().lower() in _TRUE
+
+
+def _delete_at(headers: Mapping[str, str], now: float) -> int | None:
+    after = headers.get(DELETE_AFTER)
+    if after is not None and after.strip():
+        return int(now) + _seconds(DELETE_AFTER, after)
+    at = headers.get(DELETE_AT)
+    if at is None or not at.strip():
+        return None
+    moment = _seconds(DELETE_AT, at)
+    if moment <= now:
+        raise HttpError(400, f"{DELETE_AT} in past")
+    return moment
+
+
+def _seconds(header: str, text: str) -> int:
+    if not _SECONDS.fullmatch(text.strip()):
+        raise HttpError(400, f"Non-integer {header}")
+    return int(text)
