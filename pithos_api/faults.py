@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from werkzeug.exceptions import HTTPException
+
 from archipelago import (
     ArchipelagoError,
     InvalidArgument,
@@ -17,8 +19,6 @@ from archipelago import (
     VolumeNotFound,
     VolumeReadOnly,
 )
-from werkzeug.exceptions import HTTPException
-
 from blockstore.errors import NotFound, StoreError, StoreFull, StoreUnavailable, StoreUsageError
 from pithos_api.identity.errors import Forbidden, IdentityConflict, IdentityError, Unauthorized
 from pithos_api.namespace.errors import (

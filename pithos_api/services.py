@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from archipelago import Catalog, Maps
 from flask import current_app
 from sqlalchemy import Engine
 
+from archipelago import Catalog, Maps
 from blockstore.interface import Store
 from pithos_api.identity.accounts import Identity
 from pithos_api.namespace.namespace import Namespace

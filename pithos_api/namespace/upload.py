@@ -10,7 +10,6 @@ import hashlib
 from dataclasses import dataclass
 
 from archipelago import MapRoot, Maps
-
 from blockstore.interface import Store
 from pithos_api.namespace.hashmap import MerkleTree
 
