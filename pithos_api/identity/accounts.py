@@ -1,0 +1,374 @@
+"""Users, projects, who has which role where, and the tokens they are given.
+
+There is one domain. Users and projects are called by name or by id: no name looks like an id, so
+one argument serves for both.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Row,
+    Table,
+    delete,
+    insert,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.exc import IntegrityError
+
+from pithos_api.database.engine import insert_absent, reading, writing
+from pithos_api.database.tables import assignments, containers, projects, tokens, users
+from pithos_api.identity.errors import (
+    IdentityConflict,
+    IdentityInvalid,
+    NoSuchProject,
+    NoSuchUser,
+    Unauthorized,
+)
+from pithos_api.identity.passwords import PASSWORD_SIZE_MAX, Passwords
+from pithos_api.identity.records import MEMBER, ROLES, Principal, Project, Token, User
+from pithos_api.identity.tokens import TOKEN_SIZE_MAX, TokenCache, new_token_value, token_digest
+from pithos_api.settings import PasswordCost
+
+NAME_SIZE_MAX = 255
+_ID = re.compile(r"[0-9a-fA-F]{32}")
+
+
+class Identity:
+    """All users and projects of one database. Safe for any number of threads."""
+
+    def __init__(self, engine: Engine, cost: PasswordCost, token_lifetime_s: int) -> None:
+        self._engine = engine
+        self._passwords = Passwords(cost)
+        self._lifetime_s = token_lifetime_s
+        self._cache = TokenCache()
+
+    # Users
+
+    def create_user(
+        self, name: str, password: str, project: str | None = None, role: str = MEMBER
+    ) -> User:
+        """A user with a role in a project, by default a new project of the same name.
+
+        IdentityInvalid, IdentityConflict, NoSuchProject.
+        """
+        _check_name(name)
+        _check_password(password)
+        _check_role(role)
+        stored = self._passwords.hash(password)
+        user_id, now = uuid.uuid4().hex, time.time()
+        try:
+            with writing(self._engine) as connection:
+                if project is None:
+                    project_id = _insert_project(connection, name, "")
+                else:
+                    project_id = _project_row(connection, project).id
+                connection.execute(
+                    insert(users).values(
+                        id=user_id,
+                        name=name,
+                        password_hash=stored,
+                        default_project=project_id,
+                        enabled=True,
+                        created=now,
+                    )
+                )
+                _assign(connection, user_id, project_id, role)
+        except IntegrityError as error:
+            raise IdentityConflict(f"a user or project of this name exists: {name}") from error
+        return User(user_id, name, project_id, True, now)
+
+    def user(self, user: str) -> User:
+        """NoSuchUser."""
+        with reading(self._engine) as connection:
+            return _user_of(_user_row(connection, user))
+
+    def users(self) -> list[User]:
+        """All, in order of names."""
+        with reading(self._engine) as connection:
+            return [_user_of(row) for row in connection.execute(_in_order(users))]
+
+    def set_password(self, user: str, password: str) -> None:
+        """Change it; all tokens of the user are revoked. NoSuchUser, IdentityInvalid."""
+        _check_password(password)
+        stored = self._passwords.hash(password)
+        with writing(self._engine) as connection:
+            row = _user_row(connection, user)
+            connection.execute(
+                update(users).where(users.c.id == row.id).values(password_hash=stored)
+            )
+            connection.execute(delete(tokens).where(tokens.c.user == row.id))
+        self._cache.forget()
+
+    def set_enabled(self, user: str, enabled: bool) -> None:
+        """Let a user in or not; tokens of a disabled one are revoked. NoSuchUser."""
+        with writing(self._engine) as connection:
+            row = _user_row(connection, user)
+            connection.execute(update(users).where(users.c.id == row.id).values(enabled=enabled))
+            if not enabled:
+                connection.execute(delete(tokens).where(tokens.c.user == row.id))
+        self._cache.forget()
+
+    def delete_user(self, user: str) -> None:
+        """With tokens and roles; projects and their data stay. NoSuchUser."""
+        with writing(self._engine) as connection:
+            row = _user_row(connection, user)
+            connection.execute(delete(users).where(users.c.id == row.id))
+        self._cache.forget()
+
+    # Projects
+
+    def create_project(self, name: str, description: str = "") -> Project:
+        """IdentityInvalid, IdentityConflict."""
+        _check_name(name)
+        try:
+            with writing(self._engine) as connection:
+                project_id = _insert_project(connection, name, description)
+                return _project_of(_project_row(connection, project_id))
+        except IntegrityError as error:
+            raise IdentityConflict(f"a project of this name exists: {name}") from error
+
+    def project(self, project: str) -> Project:
+        """NoSuchProject."""
+        with reading(self._engine) as connection:
+            return _project_of(_project_row(connection, project))
+
+    def projects(self) -> list[Project]:
+        """All, in order of names."""
+        with reading(self._engine) as connection:
+            return [_project_of(row) for row in connection.execute(_in_order(projects))]
+
+    def projects_of(self, user_id: str) -> list[Project]:
+        """Those in which the user has a role, in order of names."""
+        mine = select(assignments.c.project).where(assignments.c.user == user_id)
+        query = _in_order(projects).where(projects.c.id.in_(mine))
+        with reading(self._engine) as connection:
+            return [_project_of(row) for row in connection.execute(query)]
+
+    def delete_project(self, project: str) -> None:
+        """NoSuchProject; IdentityConflict while it has containers."""
+        with writing(self._engine) as connection:
+            row = _project_row(connection, project)
+            inside = select(containers.c.id).where(containers.c.account == row.id).limit(1)
+            if connection.execute(inside).one_or_none() is not None:
+                raise IdentityConflict(f"the project has containers: {row.name}")
+            connection.execute(
+                update(users).where(users.c.default_project == row.id).values(default_project=None)
+            )
+            connection.execute(delete(projects).where(projects.c.id == row.id))
+        self._cache.forget()
+
+    def assign(self, user: str, project: str, role: str = MEMBER) -> None:
+        """Give a role in a project. NoSuchUser, NoSuchProject, IdentityInvalid."""
+        _check_role(role)
+        with writing(self._engine) as connection:
+            user_id = _user_row(connection, user).id
+            _assign(connection, user_id, _project_row(connection, project).id, role)
+        self._cache.forget()
+
+    def unassign(self, user: str, project: str, role: str = MEMBER) -> None:
+        """Take a role away; nothing happens when it was not given. NoSuchUser, NoSuchProject."""
+        with writing(self._engine) as connection:
+            user_id = _user_row(connection, user).id
+            project_id = _project_row(connection, project).id
+            connection.execute(
+                delete(assignments).where(
+                    assignments.c.user == user_id,
+                    assignments.c.project == project_id,
+                    assignments.c.role == role,
+                )
+            )
+        self._cache.forget()
+
+    # Tokens
+
+    def authenticate(self, user: str, password: str, project: str | None = None) -> Token:
+        """A new token for a user (name or id) in a project, by default his own.
+
+        Unauthorized, the same for a wrong name, password or project.
+        """
+        with reading(self._engine) as connection:
+            row = _find(connection, users, user)
+        stored = None if row is None else row.password_hash
+        if not self._passwords.matches(stored, password) or row is None or not row.enabled:
+            raise Unauthorized
+        if self._passwords.outdated(row.password_hash):
+            self._renew_hash(row, password)
+        expires = time.time() + self._lifetime_s
+        return self._issue(row.id, project or row.default_project, expires)
+
+    def rescope(self, value: str, project: str | None) -> Token:
+        """Another token for the owner of this one, in another project, expiring with it."""
+        token = self.lookup(value)
+        return self._issue(
+            token.principal.user_id, project or token.principal.project_id, token.expires
+        )
+
+    def check(self, value: str) -> Principal:
+        """Who shows this token. Unauthorized."""
+        return self.lookup(value).principal
+
+    def lookup(self, value: str) -> Token:
+        """The token and all that is known of it. Unauthorized."""
+        if not value or len(value) > TOKEN_SIZE_MAX:
+            raise Unauthorized
+        digest = token_digest(value)
+        known = self._cache.get(digest)
+        if known is not None:
+            return replace(known, value=value)
+        with reading(self._engine) as connection:
+            row = connection.execute(
+                select(tokens, users.c.enabled)
+                .join(users, users.c.id == tokens.c.user)
+                .where(tokens.c.digest == digest)
+            ).one_or_none()
+            if row is None or not row.enabled or row.expires <= time.time():
+                raise Unauthorized
+            principal = _principal(connection, row.user, row.project)
+        token = Token(value, principal, row.created, row.expires)
+        self._cache.put(digest, replace(token, value=""))
+        return token
+
+    def revoke(self, value: str) -> None:
+        """The token is good no more. Nothing happens when it was not."""
+        digest = token_digest(value)
+        with writing(self._engine) as connection:
+            connection.execute(delete(tokens).where(tokens.c.digest == digest))
+        self._cache.forget(digest)
+
+    def _issue(self, user_id: str, project: str | None, expires: float) -> Token:
+        value, now = new_token_value(), time.time()
+        with writing(self._engine) as connection:
+            project_id = None
+            if project is not None:
+                found = _find(connection, projects, project)
+                if found is None:
+                    raise Unauthorized
+                project_id = found.id
+            principal = _principal(connection, user_id, project_id)
+            connection.execute(delete(tokens).where(tokens.c.expires <= now))
+            connection.execute(
+                insert(tokens).values(
+                    digest=token_digest(value),
+                    user=user_id,
+                    project=project_id,
+                    created=now,
+                    expires=expires,
+                )
+            )
+        return Token(value, principal, now, expires)
+
+    def _renew_hash(self, row: Row[Any], password: str) -> None:
+        stored = self._passwords.hash(password)
+        with writing(self._engine) as connection:
+            connection.execute(
+                update(users)
+                .where(users.c.id == row.id, users.c.password_hash == row.password_hash)
+                .values(password_hash=stored)
+            )
+
+
+def _find(connection: Connection, table: Table, key: str) -> Row[Any] | None:
+    """The user or project that is called so, by id or name."""
+    called: ColumnElement[bool] = table.c.name == key
+    if _ID.fullmatch(key):
+        called = or_(called, table.c.id == key.lower())
+    if not _is_text(key):
+        return None
+    return connection.execute(select(table).where(called)).one_or_none()
+
+
+def _user_row(connection: Connection, user: str) -> Row[Any]:
+    row = _find(connection, users, user)
+    if row is None:
+        raise NoSuchUser(user)
+    return row
+
+
+def _project_row(connection: Connection, project: str) -> Row[Any]:
+    row = _find(connection, projects, project)
+    if row is None:
+        raise NoSuchProject(project)
+    return row
+
+
+def _insert_project(connection: Connection, name: str, description: str) -> str:
+    project_id = uuid.uuid4().hex
+    values = {"id": project_id, "name": name, "description": description, "created": time.time()}
+    connection.execute(insert(projects).values(values))
+    return project_id
+
+
+def _assign(connection: Connection, user_id: str, project_id: str, role: str) -> None:
+    row = {"user": user_id, "project": project_id, "role": role}
+    insert_absent(connection, assignments, [row])
+
+
+def _principal(connection: Connection, user_id: str, project_id: str | None) -> Principal:
+    """Unauthorized where the user has no role in the project."""
+    user = connection.execute(select(users).where(users.c.id == user_id)).one_or_none()
+    if user is None or not user.enabled:
+        raise Unauthorized
+    if project_id is None:
+        return Principal(user.id, user.name, None, None, ())
+    roles = connection.execute(
+        select(assignments.c.role)
+        .where(assignments.c.user == user_id, assignments.c.project == project_id)
+        .order_by(assignments.c.role)
+    ).scalars()
+    held = tuple(roles)
+    if not held:
+        raise Unauthorized
+    project = _project_row(connection, project_id)
+    return Principal(user.id, user.name, project.id, project.name, held)
+
+
+def _in_order(table: Table) -> Select[Any]:
+    return select(table).order_by(table.c.name)
+
+
+def _user_of(row: Row[Any]) -> User:
+    return User(row.id, row.name, row.default_project, row.enabled, row.created)
+
+
+def _project_of(row: Row[Any]) -> Project:
+    return Project(row.id, row.name, row.description, row.created)
+
+
+def _is_text(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in text
+
+
+def _check_name(name: str) -> None:
+    if not name or not _is_text(name) or len(name.encode()) > NAME_SIZE_MAX:
+        raise IdentityInvalid(f"a name has 1 to {NAME_SIZE_MAX} bytes of UTF-8")
+    if not name.isprintable() or name != name.strip():
+        raise IdentityInvalid("a name has printing characters, and no blanks around it")
+    if ":" in name or "/" in name:
+        raise IdentityInvalid("a name has no colon and no slash")
+    if _ID.fullmatch(name):
+        raise IdentityInvalid("a name does not look like an id (32 hex digits)")
+
+
+def _check_password(password: str) -> None:
+    if not password or not _is_text(password) or len(password.encode()) > PASSWORD_SIZE_MAX:
+        raise IdentityInvalid(f"a password has 1 to {PASSWORD_SIZE_MAX} bytes of UTF-8")
+
+
+def _check_role(role: str) -> None:
+    if role not in ROLES:
+        raise IdentityInvalid(f"a role is one of {', '.join(ROLES)}")
