@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
-from gunicorn.http.errors import NoMoreData, ParseException
+from gunicorn.http.errors import (  # type: ignore[import-untyped]
+    NoMoreData,
+    ParseException,
+)
 
 from pithos_api.faults import HttpError
 from pithos_api.object_store.limits import BODY_CHUNK_SIZE, OBJECT_SIZE_MAX
@@ -20,7 +23,7 @@ class ByteSource(Protocol):
 
 
 def body_length(content_length: str | None, transfer_encoding: str | None) -> int | None:
-    """Announced bytes, or None for a chunked body. HttpError 400, 411, 413, 501 on what is wrong."""
+    """Announced bytes, or None for a chunked body. HttpError 400, 411, 413, 501 if wrong."""
     if transfer_encoding:
         if transfer_encoding.strip().lower() != "chunked":
             raise HttpError(501, "Unsupported transfer coding")

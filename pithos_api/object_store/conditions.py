@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import enum
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
+
+from werkzeug.datastructures import Headers
 
 from pithos_api.object_store.timestamps import parse_http_date
 
@@ -31,7 +32,7 @@ class Validators:
         return math.ceil(self.modified)
 
 
-def evaluate(headers: Mapping[str, str], validators: Validators) -> Verdict:
+def evaluate(headers: Headers, validators: Validators) -> Verdict:
     """The verdict for a GET or HEAD, in the order of RFC 9110 section 13.2.2."""
     if_match = headers.get("If-Match")
     if if_match is not None:

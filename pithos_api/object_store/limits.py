@@ -46,6 +46,9 @@ BODY_CHUNK_SIZE: Final = 2**20
 META_BODY_SIZE_MAX: Final = 2**20
 """Bytes of a body that a metadata request may carry; it is read and ignored."""
 
+POLICY: Final = "default"
+"""The one storage policy: every block goes to the same pool."""
+
 
 def announced() -> dict[str, object]:
     """The `swift` section of `/info`."""
@@ -62,8 +65,7 @@ def announced() -> dict[str, object]:
         "container_listing_limit": LISTING_LIMIT_MAX,
         "account_listing_limit": LISTING_LIMIT_MAX,
         "extra_header_count": 0,
-        "strict_cors_mode": True,
         "allow_account_management": False,
         "account_autocreate": True,
-        "policies": [{"name": "default", "aliases": "default", "default": True}],
+        "policies": [{"name": POLICY, "aliases": POLICY, "default": True}],
     }

@@ -1,7 +1,7 @@
 """User metadata in headers: X-Object-Meta-*, X-Container-Meta-*, X-Account-Meta-*, X-Remove-*.
 
-WSGI hands header bytes over as latin-1; here they are UTF-8. Names are kept without the prefix, each
-piece between dashes capitalised ("My-Key"), as Swift and Pithos show them.
+WSGI hands header bytes over as latin-1; here they are UTF-8. Names are kept without the prefix,
+each piece between dashes capitalised ("My-Key"), as Swift and Pithos show them.
 """
 
 from __future__ import annotations

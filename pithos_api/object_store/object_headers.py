@@ -6,6 +6,8 @@ import mimetypes
 import re
 from collections.abc import Mapping
 
+from werkzeug.datastructures import Headers
+
 from pithos_api.faults import HttpError
 from pithos_api.object_store.metadata import header_value
 
@@ -30,7 +32,7 @@ _SECONDS = re.compile(r"[0-9]{1,15}")
 _TRUE = {"true", "1", "yes", "on", "t", "y"}
 
 
-def kept_headers(headers: Mapping[str, str], now: float) -> dict[str, str]:
+def kept_headers(headers: Headers, now: float) -> dict[str, str]:
     """What a PUT or POST asks to keep, the expiry as an absolute X-Delete-At. HttpError 400."""
     kept = {name: header_value(name, headers[name]) for name in KEPT if headers.get(name)}
     moment = _delete_at(headers, now)
@@ -39,7 +41,7 @@ def kept_headers(headers: Mapping[str, str], now: float) -> dict[str, str]:
     return kept
 
 
-def content_type(headers: Mapping[str, str], name: str) -> str:
+def content_type(headers: Headers, name: str) -> str:
     """The type the client gives, or a guess from the object's name."""
     given = header_value("Content-Type", headers.get("Content-Type", ""))
     if given and not is_true(headers.get("X-Detect-Content-Type", "")):
@@ -58,7 +60,7 @@ def is_true(text: str) -> bool:
     return text.strip().lower() in _TRUE
 
 
-def _delete_at(headers: Mapping[str, str], now: float) -> int | None:
+def _delete_at(headers: Headers, now: float) -> int | None:
     after = headers.get(DELETE_AFTER)
     if after is not None and after.strip():
         return int(now) + _seconds(DELETE_AFTER, after)

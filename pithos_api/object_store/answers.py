@@ -1,0 +1,57 @@
+"""Building responses, and wording errors as Swift does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from http import HTTPStatus
+from urllib.parse import quote
+
+from flask import Response, request
+from werkzeug.datastructures import Headers
+
+from pithos_api.faults import Fault
+
+HTML = "text/html; charset=UTF-8"
+TEXT = "text/plain; charset=utf-8"
+
+HeaderList = list[tuple[str, str]]
+
+
+def answer(
+    status: int,
+    headers: Iterable[tuple[str, str]] = (),
+    body: bytes | Iterable[bytes] = b"",
+    content_type: str = HTML,
+) -> Response:
+    """A response. Header values are WSGI text: UTF-8 bytes as latin-1."""
+    fields = Headers([*headers, ("Content-Type", content_type)])
+    return Response(body, status=status, headers=fields, direct_passthrough=True)
+
+
+def render(fault: Fault) -> Response:
+    """An error in Swift's words: a short page, and for a 401 the challenge."""
+    headers = list(fault.headers.items())
+    if fault.status == HTTPStatus.UNAUTHORIZED:
+        headers.append(("WWW-Authenticate", f'Swift realm="{_realm()}"'))
+    title = _title(fault.status)
+    message = fault.message or title
+    body = f"<html><h1>{title}</h1><p>{_escaped(message)}</p></html>".encode()
+    return answer(fault.status, headers, body)
+
+
+def _realm() -> str:
+    """The account of the path, quoted: nothing that a client sends gets into a header raw."""
+    elements = request.path.split("/")
+    account = elements[2] if len(elements) > 2 and elements[1] == "v1" else ""
+    return quote(account) or "unknown"
+
+
+def _title(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "Client Disconnect"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
