@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 PORT_MAX = 65535
 ARGON2_MEMORY_KIB_MIN = 8
@@ -24,6 +24,10 @@ class PasswordCost:
             raise ValueError(f"password cost: {ARGON2_MEMORY_KIB_MIN} KiB a lane at least")
 
 
+DEFAULT_COST = PasswordCost()
+TOKEN_LIFETIME_S = 24 * 3600
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """How one API server runs. ValueError on a value that cannot work."""
@@ -40,11 +44,11 @@ class Settings:
     public_url: str | None = None
     """Root of the URLs told to clients; None = where the request came to."""
     region: str = "RegionOne"
-    token_lifetime_s: int = 24 * 3600
+    token_lifetime_s: int = TOKEN_LIFETIME_S
     control_socket: str | None = None
     """Of the volume server on this machine, asked about volumes in use."""
     shutdown_grace_s: int = 30
-    password_cost: PasswordCost = field(default_factory=PasswordCost)
+    password_cost: PasswordCost = DEFAULT_COST
     debug: bool = False
     """Log at debug level."""
 

@@ -17,6 +17,7 @@ from sqlalchemy import (
     Connection,
     Engine,
     Row,
+    Select,
     Table,
     delete,
     insert,
@@ -38,7 +39,7 @@ from pithos_api.identity.errors import (
 from pithos_api.identity.passwords import PASSWORD_SIZE_MAX, Passwords
 from pithos_api.identity.records import MEMBER, ROLES, Principal, Project, Token, User
 from pithos_api.identity.tokens import TOKEN_SIZE_MAX, TokenCache, new_token_value, token_digest
-from pithos_api.settings import PasswordCost
+from pithos_api.settings import DEFAULT_COST, TOKEN_LIFETIME_S, PasswordCost
 
 NAME_SIZE_MAX = 255
 _ID = re.compile(r"[0-9a-fA-F]{32}")
@@ -47,7 +48,12 @@ _ID = re.compile(r"[0-9a-fA-F]{32}")
 class Identity:
     """All users and projects of one database. Safe for any number of threads."""
 
-    def __init__(self, engine: Engine, cost: PasswordCost, token_lifetime_s: int) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        cost: PasswordCost = DEFAULT_COST,
+        token_lifetime_s: int = TOKEN_LIFETIME_S,
+    ) -> None:
         self._engine = engine
         self._passwords = Passwords(cost)
         self._lifetime_s = token_lifetime_s

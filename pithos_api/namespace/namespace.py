@@ -48,10 +48,10 @@ EXPIRY_HEADER = "X-Delete-At"
 class Namespace:
     """All accounts of one database over one store."""
 
-    def __init__(self, engine: Engine, store: Store, maps: Maps) -> None:
+    def __init__(self, engine: Engine, store: Store, maps: Maps | None = None) -> None:
         self._engine = engine
         self._store = store
-        self._maps = maps
+        self._maps = Maps(store.blocks, store.info.block_size) if maps is None else maps
 
     # Accounts
 
