@@ -1,0 +1,1 @@
+"""Block devices for guests: a server that exports volumes and snapshots over NBD."""
