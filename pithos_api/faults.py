@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
 from archipelago import (
@@ -54,6 +56,7 @@ class HttpError(Exception):
 
 
 INTERNAL_STATUS = 500
+FULL_STATUS = 507
 
 STATUS: tuple[tuple[type[Exception], int], ...] = (
     (Unauthorized, 401),
@@ -69,7 +72,7 @@ STATUS: tuple[tuple[type[Exception], int], ...] = (
     (AlreadyExists, 412),
     (UploadInterrupted, 400),
     (NamespaceError, 500),
-    (StoreFull, 507),
+    (StoreFull, FULL_STATUS),
     (StoreUnavailable, 503),
     (StoreUsageError, 500),
     (NotFound, 500),
@@ -80,20 +83,24 @@ STATUS: tuple[tuple[type[Exception], int], ...] = (
     (VolumeBusy, 409),
     (VolumeReadOnly, 503),
     (ArchipelagoError, 500),
+    (PoolTimeout, 503),
+    (OperationalError, 503),
 )
 """The first class that matches gives the status; what is not here is a 500."""
 
 
 def fault_of(error: Exception) -> Fault:
-    """The answer to an error. Statuses of 500 hide the message; the log has it."""
+    """The answer to an error. A 500 hides the message; the log has it."""
     if isinstance(error, HttpError):
         return error.fault
     if isinstance(error, HTTPException):
         return _fault_of_http_exception(error)
+    if isinstance(error, OperationalError) and "full" in str(error.orig):
+        return Fault(FULL_STATUS, "the database has no room")
     for kind, status in STATUS:
         if isinstance(error, kind):
-            message = "" if status == INTERNAL_STATUS else str(error)
-            return Fault(status, message)
+            hidden = status == INTERNAL_STATUS or isinstance(error, SQLAlchemyError)
+            return Fault(status, "" if hidden else str(error))
     return Fault(INTERNAL_STATUS, "")
 
 
