@@ -1,0 +1,259 @@
+"""The writing side: blocks wait in a segment buffer and in packs until a commit indexes them.
+
+Order of a commit: segment written, pack fdatasync'ed, index committed, answer. Callers of `commit`
+queue; the first in the queue flushes for all whose puts were there when it began (group commit).
+
+What fails keeps what it can. Without room, the buffer and the pending table stay as they are: the
+callers fail, and the next commit tries again. After a failed fdatasync the pack is never written
+or synced again: the callers fail, and what it held uncommitted is read back, checked, and written
+to another pack. When that is impossible too, blocks that somebody relies on are lost, and this
+process refuses all further puts and commits.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from blockstore.errors import NotFound, StoreUnavailable
+from blockstore.files.block_index import add_blocks, put_pack, touch_blocks
+from blockstore.files.segment import SegmentBuffer
+from native import digest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lmdb import Transaction
+
+    from blockstore.files.index import Index
+    from blockstore.files.pack import PackDirectory, PackWriter
+    from blockstore.files.record import Entry, PackState
+    from blockstore.files.recovery import PackChoice
+    from blockstore.interface import BlockKind
+
+PENDING_MAX = 2**16
+"""Blocks put and not committed; more are committed early, which does no harm."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A block to be stored: its bytes, and what was found out about them."""
+
+    block_id: bytes
+    content: memoryview
+    kind: BlockKind
+    checksum: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """An uncommitted block in a pack."""
+
+    pack_id: int
+    entry: Entry
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """What one commit makes durable."""
+
+    ticket: int
+    states: list[tuple[PackWriter, PackState]]
+    blocks: dict[bytes, _Written]
+    touched: set[bytes]
+
+
+class Ingest:
+    """Uncommitted blocks of this process. Thread-safe."""
+
+    def __init__(self, index: Index, packs: PackDirectory, choice: PackChoice) -> None:
+        self._index = index
+        self._packs = packs
+        self._choice = choice
+        self._lock = threading.Lock()
+        self._commit_lock = threading.Lock()
+        self._buffer: SegmentBuffer | None = None
+        self._writer: PackWriter | None = None
+        self._full_writers: list[PackWriter] = []
+        self._in_buffer: dict[bytes, tuple[int, int]] = {}
+        self._written: dict[bytes, _Written] = {}
+        self._touched: set[bytes] = set()
+        self._ticket = 0
+        self._committed_ticket = 0
+        self._lost: Exception | None = None
+        self._closed = False
+
+    def add(self, candidates: Sequence[Candidate], touched: Sequence[bytes]) -> None:
+        """Take the blocks that are not pending already, and note the use of indexed ones.
+
+        StoreFull; OSError of the device. Blocks taken before an error stay.
+        """
+        if not candidates and not touched:
+            return
+        with self._lock:
+            self._check_usable()
+            self._ticket += 1
+            self._touched.update(touched)
+            for candidate in candidates:
+                if not self._is_pending(candidate.block_id):
+                    self._add(candidate)
+            crowded = len(self._written) + len(self._in_buffer) > PENDING_MAX
+        if crowded:
+            self.commit()
+
+    def pending(self, block_id: bytes) -> bytes | None:
+        """The content of an uncommitted block, or None when there is none of that id."""
+        with self._lock:
+            position = self._in_buffer.get(block_id)
+            if position is not None and self._buffer is not None:
+                return self._buffer.read(*position)
+            written = self._written.get(block_id)
+        return None if written is None else self._read_back(written)
+
+    def is_pending(self, block_id: bytes) -> bool:
+        """Whether the block waits for a commit."""
+        with self._lock:
+            return self._is_pending(block_id)
+
+    def commit(self) -> None:
+        """Return when all that was put before the call is durable and indexed."""
+        with self._lock:
+            self._check_usable()
+            ticket = self._ticket
+        with self._commit_lock:
+            if self._committed_ticket < ticket:
+                self._flush()
+
+    def close(self) -> None:
+        """Drop what is not committed."""
+        with self._commit_lock, self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            for writer in self._writers():
+                if self._lost is None:
+                    writer.cut()
+                writer.close()
+            self._full_writers = []
+            self._writer = None
+            if self._buffer is not None:
+                self._buffer.close()
+
+    def _check_usable(self) -> None:
+        if self._closed:
+            raise StoreUnavailable("the store is closed")
+        if self._lost is not None:
+            raise StoreUnavailable(
+                f"uncommitted blocks were lost, open the store again: {self._lost}"
+            )
+
+    def _is_pending(self, block_id: bytes) -> bool:
+        return block_id in self._in_buffer or block_id in self._written
+
+    def _add(self, candidate: Candidate) -> None:
+        if self._buffer is None:
+            self._buffer = SegmentBuffer()
+        if not self._buffer.fits(len(candidate.content)):
+            self._write_buffer()
+        position = self._buffer.add(
+            candidate.content, candidate.block_id, candidate.kind, candidate.checksum
+        )
+        self._in_buffer[candidate.block_id] = (position, len(candidate.content))
+
+    def _write_buffer(self) -> None:
+        """Move the buffer's blocks into a pack. On error they stay in the buffer."""
+        if self._buffer is None or not self._buffer.blocks:
+            return
+        writer = self._writer_for(self._buffer.size)
+        for entry in writer.append(self._buffer):
+            self._written[entry.block_id] = _Written(writer.pack_id, entry)
+        self._in_buffer = {}
+        self._buffer.clear()
+
+    def _writer_for(self, size: int) -> PackWriter:
+        if self._writer is not None and not self._writer.has_room(size):
+            self._full_writers.append(self._writer)
+            self._writer = None
+        if self._writer is None:
+            self._writer = self._choice.take(size)
+        return self._writer
+
+    def _writers(self) -> list[PackWriter]:
+        return [*self._full_writers, *([self._writer] if self._writer else [])]
+
+    def _flush(self) -> None:
+        with self._lock:
+            self._check_usable()
+            self._write_buffer()
+            batch = _Batch(
+                self._ticket,
+                [(writer, writer.state) for writer in self._writers()],
+                dict(self._written),
+                set(self._touched),
+            )
+        for writer, _ in batch.states:
+            self._sync(writer)
+        missing = self._index.transact(lambda transaction: self._record(transaction, batch))
+        self._forget(batch)
+        if missing:
+            raise NotFound("block", f"{min(missing).hex()}, removed while it was put again")
+
+    def _record(self, transaction: Transaction[bytes], batch: _Batch) -> set[bytes]:
+        by_pack: dict[int, list[Entry]] = {}
+        for written in batch.blocks.values():
+            by_pack.setdefault(written.pack_id, []).append(written.entry)
+        for pack_id, entries in by_pack.items():
+            add_blocks(self._index, transaction, pack_id, entries)
+        for writer, state in batch.states:
+            put_pack(self._index, transaction, writer.pack_id, state)
+        return touch_blocks(self._index, transaction, batch.touched)
+
+    def _forget(self, batch: _Batch) -> None:
+        with self._lock:
+            for block_id in batch.blocks:
+                self._written.pop(block_id, None)
+            self._touched -= batch.touched
+            self._committed_ticket = batch.ticket
+            done = {writer for writer, _ in batch.states if writer in self._full_writers}
+            self._full_writers = [w for w in self._full_writers if w not in done]
+        for writer in done:
+            writer.close()
+
+    def _sync(self, writer: PackWriter) -> None:
+        try:
+            writer.sync()
+        except OSError as error:
+            with self._lock:
+                self._abandon(writer, error)
+            raise
+
+    def _abandon(self, writer: PackWriter, error: OSError) -> None:
+        """Never use the pack again; bring what it held uncommitted into another one."""
+        if writer is self._writer:
+            self._writer = None
+        self._full_writers = [w for w in self._full_writers if w is not writer]
+        stranded = [w for w in self._written.values() if w.pack_id == writer.pack_id]
+        try:
+            for written in stranded:
+                content = self._read_back(written)
+                entry = written.entry
+                del self._written[entry.block_id]
+                self._add(
+                    Candidate(entry.block_id, memoryview(content), entry.kind, entry.checksum)
+                )
+            writer.cut()
+        except (OSError, StoreUnavailable) as failure:
+            self._lost = failure
+            raise error from failure
+        finally:
+            writer.close()
+
+    def _read_back(self, written: _Written) -> bytes:
+        entry = written.entry
+        memory = bytearray(entry.stored_length)
+        count = self._packs.read_into(written.pack_id, entry.offset, memoryview(memory))
+        if count != len(memory) or digest.checksum(memory) != entry.checksum:
+            where = f"{self._packs.pack_path(written.pack_id)}:{entry.offset}"
+            raise StoreUnavailable(f"uncommitted block {entry.block_id.hex()} lost at {where}")
+        return bytes(memory)
