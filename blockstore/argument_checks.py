@@ -16,7 +16,7 @@ from blockstore.interface import (
     HeadChange,
 )
 
-LAYER_SIZE_MAX = 2**56
+LAYER_SIZE_MAX = 2**53
 """Bytes of a layer; far above what a volume may have, far below what offsets can count."""
 
 LEASE_NAME_SIZE_MAX = HEAD_NAME_SIZE_MAX
@@ -28,6 +28,14 @@ _LAYER_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 def head_key(name: str) -> bytes:
     """A head's name as UTF-8: 1 to HEAD_NAME_SIZE_MAX bytes without NUL."""
     return _text_key("head name", name, HEAD_NAME_SIZE_MAX)
+
+
+def name_bound(text: str) -> bytes:
+    """A prefix or lower bound of head names as UTF-8; it need not be a name itself."""
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        raise StoreUsageError(f"{text!r} has no UTF-8 form") from None
 
 
 def lease_key(name: str) -> bytes:

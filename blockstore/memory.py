@@ -7,7 +7,6 @@ handle drops what it did not commit and frees its leases, as the death of a proc
 
 from __future__ import annotations
 
-import hashlib
 import threading
 import time
 import uuid
@@ -15,8 +14,6 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-
-import blake3
 
 from blockstore.argument_checks import (
     check_head_changes,
@@ -26,6 +23,7 @@ from blockstore.argument_checks import (
     head_key,
     lease_holder,
     lease_key,
+    name_bound,
 )
 from blockstore.block_id import HASH_NAMES, ZERO_ID
 from blockstore.errors import (
@@ -54,6 +52,7 @@ from blockstore.interface import (
     StoreInfo,
 )
 from blockstore.page_states import PageStates
+from native.digest import digest
 
 if TYPE_CHECKING:
     from collections.abc import Buffer  # type: ignore[attr-defined]  # Python 3.12
@@ -179,7 +178,7 @@ class MemoryBlocks:
         self._handle = handle
         self._state = handle.state
         self._staged: dict[bytes, _Block] = {}
-        self._digest = hashlib.sha256 if handle.state.info.hash_name == "sha256" else blake3.blake3
+        self._hash_name = handle.state.info.hash_name
 
     def put_many(self, data: Buffer, kind: BlockKind = BlockKind.DATA) -> list[bytes]:
         self._handle.check_writable()
@@ -240,7 +239,7 @@ class MemoryBlocks:
 
     def verify(self, block_id: bytes) -> None:
         content = self.get(block_id)
-        if block_id != ZERO_ID and self._digest(content).digest() != block_id:
+        if block_id != ZERO_ID and digest(content, self._hash_name) != block_id:
             raise BlockCorrupt(block_id, self._handle.url, "its digest differs")
 
     def stats(self) -> BlockStats:
@@ -260,7 +259,7 @@ class MemoryBlocks:
         content = bytes(piece).rstrip(b"\0")
         if not content:
             return ZERO_ID
-        block_id = self._digest(content).digest()
+        block_id = digest(content, self._hash_name)
         with self._handle.lock:
             block = self._find(block_id)
             if block is None:
@@ -301,7 +300,7 @@ class MemoryHeads:
 
     def list(self, prefix: str = "", after: str = "", limit: int | None = None) -> list[Head]:
         self._handle.check_open()
-        prefix_key, after_key = prefix.encode(), after.encode()
+        prefix_key, after_key = name_bound(prefix), name_bound(after)
         with self._handle.lock:
             found = [
                 self._state.heads[key]

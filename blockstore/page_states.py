@@ -7,16 +7,14 @@ chunk or group of one state is a number; only a mixed chunk has a byte for each 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from blockstore.interface import PAGE_SIZE, PageState, Run
+from native.pages import runs as byte_runs
 
 CHUNK_PAGES = 4096
 GROUP_CHUNKS = 4096
 GROUP_PAGES = CHUNK_PAGES * GROUP_CHUNKS
-
-_SAME_STATE = re.compile(rb"(.)\1*", re.DOTALL)
 
 _Chunk = int | bytearray
 _Group = int | dict[int, _Chunk]
@@ -93,9 +91,9 @@ class PageStates:
                 if isinstance(states, int):
                     yield chunk_first + chunk_start, chunk_stop - chunk_start, states
                     continue
-                for match in _SAME_STATE.finditer(states, chunk_start, chunk_stop):
-                    begin, end = match.span()
-                    yield chunk_first + begin, end - begin, states[begin]
+                part_first = chunk_first + chunk_start
+                for begin, length, state in byte_runs(memoryview(states)[chunk_start:chunk_stop]):
+                    yield part_first + begin, length, state
 
     def _set_group(self, group: int, state: PageState) -> bool:
         before = self._groups.get(group, 0)
