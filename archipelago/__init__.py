@@ -1,5 +1,6 @@
 """Maps, volumes, snapshots and clones over a store of blocks."""
 
+from archipelago.catalog import Catalog
 from archipelago.content import Content
 from archipelago.errors import (
     ArchipelagoError,
@@ -11,12 +12,15 @@ from archipelago.errors import (
     VolumeReadOnly,
 )
 from archipelago.extent import Extent, ExtentKind
+from archipelago.info import SnapshotInfo, Usage, VolumeInfo
 from archipelago.map import Maps
 from archipelago.map_format import EMPTY_MAP, MapRoot
+from archipelago.volume import Volume
 
 __all__ = [
     "EMPTY_MAP",
     "ArchipelagoError",
+    "Catalog",
     "Content",
     "Extent",
     "ExtentKind",
@@ -25,7 +29,11 @@ __all__ = [
     "MapRoot",
     "Maps",
     "NameTaken",
+    "SnapshotInfo",
+    "Usage",
+    "Volume",
     "VolumeBusy",
+    "VolumeInfo",
     "VolumeNotFound",
     "VolumeReadOnly",
 ]

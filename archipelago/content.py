@@ -10,8 +10,7 @@ from archipelago.errors import InvalidArgument
 from archipelago.extent import Extent, ExtentKind, merge_extents
 from archipelago.map import Maps
 from archipelago.map_format import MapRoot
-from blockstore.block_id import ZERO_ID
-from blockstore.interface import Blocks
+from blockstore import ZERO_ID, Blocks
 
 BLOCK_CACHE_SIZE_MAX = 4 * 2**20
 """Bytes of blocks that a `Content` keeps for readers of small consecutive pieces."""

@@ -27,10 +27,10 @@ class Extent:
 
 
 def merge_extents(extents: Iterable[Extent]) -> Iterator[Extent]:
-    """The same extents (in order, without gaps) with neighbours of one kind made one."""
+    """The same extents, given in order, with neighbours that meet and are of one kind made one."""
     last: Extent | None = None
     for extent in extents:
-        if last is not None and last.kind is extent.kind:
+        if last and last.kind is extent.kind and last.offset + last.length == extent.offset:
             last = Extent(last.offset, last.length + extent.length, last.kind)
             continue
         if last is not None:

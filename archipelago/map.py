@@ -24,9 +24,7 @@ from archipelago.map_format import (
     encode_page,
     trim_slots,
 )
-from blockstore.block_id import ID_SIZE, ZERO_ID
-from blockstore.errors import NotFound
-from blockstore.interface import BlockKind, Blocks
+from blockstore import ID_SIZE, ZERO_ID, BlockKind, Blocks, NotFound
 
 PAGE_CACHE_PAGES_MAX = 2048
 """Pages kept for each `Maps`: at most 33 MB. A page names 512 blocks."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-from blockstore.block_id import ID_SIZE, ZERO_ID
+from blockstore import ID_SIZE, ZERO_ID
 
 FANOUT_BITS = 9
 FANOUT = 1 << FANOUT_BITS
