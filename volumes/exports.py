@@ -31,8 +31,11 @@ class ExportInfo:
 class Attachment(Protocol):
     """One connection's hold on an export."""
 
-    info: ExportInfo
-    device: Device
+    @property
+    def info(self) -> ExportInfo: ...
+
+    @property
+    def device(self) -> Device: ...
 
     def close(self) -> None:
         """Let go; the last one closes the device. Idempotent. Logs what fails."""

@@ -10,7 +10,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from memory_exports import MemoryExports
 from nbd_client import NbdClient
+from volume_server import VolumeServer
 
+from archipelago import Catalog
+from blockstore import StoreOptions, create_store, open_store
 from volumes.nbd.server import NbdServer, TcpAddress
 
 
@@ -56,3 +59,27 @@ def tool():
         return path
 
     return find
+
+
+@pytest.fixture
+def store_url(tmp_path):
+    url = f"files:{tmp_path / 'store'}"
+    create_store(url, StoreOptions(block_size=2**16))
+    return url
+
+
+@pytest.fixture
+def catalog(store_url):
+    """The test's own view of the store, beside the server's."""
+    store = open_store(store_url)
+    yield Catalog(store)
+    store.close()
+
+
+@pytest.fixture
+def volume_server(store_url, tmp_path):
+    """A running volume server over an empty store."""
+    server = VolumeServer(store_url, tmp_path).start()
+    yield server
+    if server.process is not None:
+        assert server.stop() == 0, server.log

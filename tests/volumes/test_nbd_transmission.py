@@ -12,7 +12,7 @@ import pytest
 from nbd_client import NbdClient
 
 from archipelago import VolumeReadOnly
-from blockstore.errors import LeaseLost, StoreFull
+from blockstore import LeaseLost, StoreFull
 from volumes.nbd import wire
 from volumes.nbd.replies import HOLE_SIZE_MIN
 from volumes.nbd.transmission import SKIP_SIZE_MAX, WORKERS_MAX

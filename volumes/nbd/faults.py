@@ -6,7 +6,7 @@ import errno
 from dataclasses import dataclass
 
 from archipelago import ArchipelagoError, VolumeReadOnly
-from blockstore.errors import StoreError, StoreFull
+from blockstore import StoreError, StoreFull
 from volumes.nbd.wire import Errno
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

@@ -1,0 +1,106 @@
+"""A volume server as a process: one store, its NBD sockets and its control socket."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from types import FrameType
+
+from archipelago import Catalog
+from blockstore import open_store
+from volumes.control_server import ControlServer
+from volumes.manager import Manager
+from volumes.nbd.server import NbdServer, TcpAddress
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeServerSettings:
+    """What a volume server serves, and where."""
+
+    store_url: str
+    control_socket: str
+    """Path of the Unix socket for `volumes.control`."""
+    unix_socket: str | None = None
+    """Path of the Unix socket for NBD."""
+    tcp: TcpAddress | None = None
+    """TCP for NBD, without TLS and without authentication."""
+    ready_fd: int | None = None
+    """Gets one line, `ready ...`, when connections are taken. It is not closed."""
+    holder: str = ""
+    """What others are told when they find a volume in use; empty: the library's own words."""
+
+
+def run_volume_server(settings: VolumeServerSettings) -> None:
+    """Serve until SIGTERM, SIGINT or a request to shut down; call it in the main thread.
+
+    In an orderly end requests in flight are finished, volumes flushed and leases released. Errors
+    of starting pass through: SocketUnavailable, `blockstore` errors.
+    """
+    stopping = threading.Event()
+    with ExitStack() as stack:
+        stack.enter_context(_signals(stopping))
+        store = open_store(settings.store_url)
+        stack.callback(store.close)
+        manager = Manager(Catalog(store), settings.holder)
+        stack.callback(manager.close)
+        control = ControlServer(
+            manager,
+            settings.control_socket,
+            store_url=settings.store_url,
+            shutdown=stopping.set,
+        )
+        stack.callback(control.close)
+        server = NbdServer(manager)
+        stack.callback(server.close)
+        places = _listen(server, settings)
+        manager.start()
+        control.start()
+        server.start()
+        _announce(settings, places)
+        stopping.wait()
+        log.info("stopping")
+    log.info("stopped")
+
+
+def _listen(server: NbdServer, settings: VolumeServerSettings) -> list[str]:
+    places = []
+    if settings.unix_socket is not None:
+        server.listen_unix(settings.unix_socket)
+        places.append(f"unix:{settings.unix_socket}")
+    if settings.tcp is not None:
+        port = server.listen_tcp(settings.tcp)
+        places.append(f"tcp:{settings.tcp.host}:{port}")
+    return places
+
+
+def _announce(settings: VolumeServerSettings, places: list[str]) -> None:
+    line = f"ready {' '.join(places)} control:{settings.control_socket}"
+    log.info("%s store %s", line, settings.store_url)
+    if settings.ready_fd is not None:
+        try:
+            os.write(settings.ready_fd, line.encode() + b"\n")
+        except OSError as error:
+            log.warning("nobody to tell that the server is ready: %s", error)
+
+
+@contextmanager
+def _signals(stopping: threading.Event) -> Iterator[None]:
+    """SIGTERM and SIGINT set the event meanwhile."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        stopping.set()
+
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before = [signal.signal(number, stop) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
