@@ -11,6 +11,7 @@ from werkzeug.routing import BaseConverter
 from archipelago import Catalog, Maps
 from blockstore import open_store
 from pithos_api.database.engine import open_engine
+from pithos_api.database.migrations import upgrade
 from pithos_api.endpoint import Endpoint
 from pithos_api.faults import INTERNAL_STATUS, Fault, fault_of
 from pithos_api.identity import keystone, swift_v1
@@ -42,7 +43,7 @@ class RestConverter(BaseConverter):
 def create_app(settings: Settings, endpoints: Sequence[Endpoint] = ENDPOINTS) -> Flask:
     """An application over its own connections: call it in the process that will serve.
 
-    The database is at the newest revision already. StoreError or DatabaseUnusable where either
+    The database is brought to the newest revision. StoreError or DatabaseUnusable where either
     cannot be opened.
     """
     app = Flask("pithos_api", static_folder=None, template_folder=None)
@@ -58,6 +59,7 @@ def create_app(settings: Settings, endpoints: Sequence[Endpoint] = ENDPOINTS) ->
 
 def open_services(settings: Settings) -> Services:
     """Open the store and the database, and put the parts together."""
+    upgrade(settings.database_url)
     engine = open_engine(settings.database_url)
     store = open_store(settings.store_url)
     maps = Maps(store.blocks, store.info.block_size)

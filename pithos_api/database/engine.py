@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Table, create_engine, event
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 BUSY_TIMEOUT_MS = 30_000
@@ -22,6 +22,8 @@ BUSY_TIMEOUT_MS = 30_000
 
 POOL_SIZE = 32
 """Connections kept; more threads than that wait for one."""
+
+POOL_TIMEOUT_S = 60
 
 PARAMETERS_MAX = 500
 """Values in one IN list; SQLite takes 999 parameters since ever."""
@@ -37,13 +39,14 @@ def open_engine(url: str) -> Engine:
     """An engine over the database; nothing is connected yet. DatabaseUnusable on a bad URL."""
     try:
         parsed = make_url(url)
-        dialect = parsed.get_backend_name()
-        engine = create_engine(parsed, pool_size=POOL_SIZE, max_overflow=0, pool_timeout=60)
-    except (ArgumentError, ImportError) as error:
-        raise DatabaseUnusable(f"cannot use the database {url!r}: {error}") from error
-    if dialect == "sqlite":
-        if not parsed.database or parsed.database == ":memory:":
+        if _is_sqlite(parsed) and parsed.database in (None, "", ":memory:"):
             raise DatabaseUnusable("a SQLite database needs a file: sqlite:////absolute/path")
+        engine = create_engine(
+            parsed, pool_size=POOL_SIZE, max_overflow=0, pool_timeout=POOL_TIMEOUT_S
+        )
+    except (ArgumentError, ImportError) as error:
+        raise DatabaseUnusable(f"cannot use the database: {error}") from error
+    if _is_sqlite(parsed):
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
     return engine
@@ -73,6 +76,10 @@ def insert_absent(connection: Connection, table: Table, rows: list[dict[str, Any
         connection.execute(sqlite.insert(table).on_conflict_do_nothing(), rows)
     else:
         connection.execute(postgresql.insert(table).on_conflict_do_nothing(), rows)
+
+
+def _is_sqlite(url: URL) -> bool:
+    return url.get_backend_name() == "sqlite"
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
