@@ -59,7 +59,11 @@ class Console:
 
     def send_line(self, text: str) -> None:
         """Type `text` and Enter."""
-        data = memoryview(f"{text}\n".encode())
+        self.type(f"{text}\n".encode())
+
+    def type(self, keys: bytes) -> None:
+        """Type what is given. GuestGone when nobody takes it."""
+        data = memoryview(keys)
         while data:
             try:
                 data = data[os.write(self._input_fd, data) :]
@@ -71,6 +75,14 @@ class Console:
         # The terminal echoes the line with "$?" in it, so only the shell's own output matches.
         self.send_line(f"{command}; echo {DONE_MARK}-$?")
         return int(self.expect(rf"{DONE_MARK}-(\d+)\r?\n".encode(), timeout)[1])
+
+    def drain(self, timeout: float) -> bool:
+        """Read until the output ends; False when it has not in `timeout` seconds."""
+        deadline = time.monotonic() + timeout
+        while self._wait(max(0.0, deadline - time.monotonic())):
+            if not self.pump():
+                return True
+        return False
 
     def pump(self) -> bool:
         """Take what output there is (waits for some); False when it has ended."""

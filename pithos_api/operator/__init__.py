@@ -1,0 +1,1 @@
+"""The command `archipelago`: for the operator, on the storage host."""
