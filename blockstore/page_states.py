@@ -54,16 +54,7 @@ class PageStates:
 
     def runs(self, first: int, count: int) -> Iterator[tuple[int, int, PageState]]:
         """(first page, count, state) of the maximal runs that cover the range, in order."""
-        start, length, state = first, 0, -1
-        for piece_first, piece_count, piece_state in self._pieces(first, count):
-            if piece_state == state:
-                length += piece_count
-                continue
-            if length:
-                yield start, length, PageState(state)
-            start, length, state = piece_first, piece_count, piece_state
-        if length:
-            yield start, length, PageState(state)
+        return _merge(self._pieces(first, count))
 
     def byte_runs(self, offset: int, length: int) -> list[Run]:
         """`runs` in bytes, for `Layer.runs`."""
@@ -72,10 +63,13 @@ class PageStates:
 
     def changed_runs(self) -> Iterator[tuple[int, int, PageState]]:
         """The runs that are not INHERIT, over all pages; touches only groups that exist."""
-        for group in sorted(self._groups):
-            for first, count, state in self.runs(group * GROUP_PAGES, GROUP_PAGES):
-                if state is not PageState.INHERIT:
-                    yield first, count, state
+        present = (
+            piece
+            for group in sorted(self._groups)
+            for piece in self._pieces(group * GROUP_PAGES, GROUP_PAGES)
+            if piece[2] != PageState.INHERIT
+        )
+        return _merge(present)
 
     def _pieces(self, first: int, count: int) -> Iterator[tuple[int, int, int]]:
         """As `runs`, but not merged over the borders of chunks."""
@@ -139,6 +133,20 @@ class PageStates:
 
     def _count(self, data_pages_before: int, count: int, state: PageState) -> None:
         self.data_pages += (count if state is PageState.DATA else 0) - data_pages_before
+
+
+def _merge(pieces: Iterator[tuple[int, int, int]]) -> Iterator[tuple[int, int, PageState]]:
+    """Pieces in order, with neighbours of one state as one."""
+    start, length, state = 0, 0, 0
+    for piece_start, piece_length, piece_state in pieces:
+        if piece_state == state and piece_start == start + length:
+            length += piece_length
+            continue
+        if length:
+            yield start, length, PageState(state)
+        start, length, state = piece_start, piece_length, piece_state
+    if length:
+        yield start, length, PageState(state)
 
 
 def _split(start: int, stop: int, unit: int) -> Iterator[tuple[int, int, int]]:
