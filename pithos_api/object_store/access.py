@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from flask import request
 
 from pithos_api.faults import HttpError
-from pithos_api.identity.accounts import Principal
 from pithos_api.identity.errors import Forbidden, Unauthorized
+from pithos_api.identity.records import ADMIN, MEMBER, Principal
 from pithos_api.paths import Path
 from pithos_api.services import services
 
 ACCOUNT_PREFIX = "AUTH_"
+READING = ("GET", "HEAD")
+WRITERS = {ADMIN, MEMBER}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +41,14 @@ class Target:
 
 
 def authenticated() -> Principal:
-    """The owner of the request's token, or Unauthorized."""
+    """The owner of the request's token, or Unauthorized. Forbidden: a reader who would write."""
     token = request.headers.get("X-Auth-Token") or request.headers.get("X-Storage-Token")
     if not token:
         raise Unauthorized
-    return services().identity.check(token)
+    principal = services().identity.check(token)
+    if request.method not in READING and not WRITERS.intersection(principal.roles):
+        raise Forbidden
+    return principal
 
 
 def authorized_account(principal: Principal, element: str) -> str:

@@ -25,7 +25,9 @@ def answer(
 ) -> Response:
     """A response. Header values are WSGI text: UTF-8 bytes as latin-1."""
     fields = Headers([*headers, ("Content-Type", content_type)])
-    return Response(body, status=status, headers=fields, direct_passthrough=True)
+    # A list, since werkzeug would set the length of bytes: wrong in the answer to a HEAD.
+    pieces = [body] if isinstance(body, bytes) else body
+    return Response(pieces, status=status, headers=fields, direct_passthrough=True)
 
 
 def render(fault: Fault) -> Response:

@@ -41,7 +41,8 @@ _FORMATS = {"json": Form.JSON, "xml": Form.XML}
 def parse_parameters(query_string: str) -> dict[str, str]:
     """The query as UTF-8 text, first value of each name. HttpError 412 when it is not UTF-8."""
     try:
-        pairs = parse_qsl(query_string, keep_blank_values=True, errors="strict")
+        text = query_string.encode("latin-1").decode("utf-8")  # some clients quote nothing
+        pairs = parse_qsl(text, keep_blank_values=True, errors="strict")
     except ValueError as error:  # also UnicodeDecodeError, and too many fields
         raise HttpError(412, "Invalid query string") from error
     parameters: dict[str, str] = {}

@@ -16,7 +16,7 @@ from pithos_api.object_store.answers import answer
 from pithos_api.object_store.conditions import Verdict, evaluate
 from pithos_api.object_store.metadata import check_totals, metadata_headers
 from pithos_api.object_store.object_headers import content_type, is_true, kept_headers
-from pithos_api.object_store.object_lookup import live_object, with_md5
+from pithos_api.object_store.object_lookup import live_object, open_content, with_md5
 from pithos_api.object_store.object_read import read_range, validators_of
 from pithos_api.object_store.object_write import (
     PutConditions,
@@ -145,7 +145,7 @@ def _only_range(source: ObjectInfo, new: NewObject) -> NewObject:
         raise HttpError(400, "A copy takes one range.")
     found = services()
     upload = Upload(found.store, found.maps, found.store.info.hash_name)
-    for data in read_range(source, ranges[0]):
+    for data in read_range(source, open_content(source), ranges[0]):
         upload.write(data)
     result = upload.finish()
     return NewObject(

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from flask import Response, request
 
-from archipelago import ArchipelagoError
+from archipelago import ArchipelagoError, Content
 from blockstore.errors import StoreError
 from pithos_api.faults import HttpError
 from pithos_api.namespace.records import ObjectInfo
@@ -70,7 +70,7 @@ def validators_of(info: ObjectInfo) -> Validators:
     return Validators(info.md5 or "", info.modified)
 
 
-def read_range(info: ObjectInfo, item: ByteRange) -> Iterator[bytes]:
+def read_range(info: ObjectInfo, content: Content, item: ByteRange) -> Iterator[bytes]:
     """Exactly the bytes of the range, or an error: the log names the object and the offset.
 
     Raised in the middle of an answer, it makes the server cut the connection, so that the client
@@ -78,7 +78,7 @@ def read_range(info: ObjectInfo, item: ByteRange) -> Iterator[bytes]:
     """
     position = item.offset
     try:
-        for data in open_content(info).stream(item.offset, item.length):
+        for data in content.stream(item.offset, item.length):
             yield data
             position += len(data)
     except (ArchipelagoError, StoreError, OSError) as error:
@@ -129,7 +129,9 @@ def _requested_ranges(info: ObjectInfo) -> list[ByteRange] | None:
 
 def _whole(info: ObjectInfo) -> Response:
     headers = [*object_headers(info), ("Content-Length", str(info.size))]
-    body = _begun(read_range(info, ByteRange(0, info.size))) if info.size else b""
+    if not info.size:
+        return answer(200, headers, content_type=header_text(info.content_type))
+    body = _begun(read_range(info, open_content(info), ByteRange(0, info.size)))
     return answer(200, headers, body, header_text(info.content_type))
 
 
@@ -139,7 +141,8 @@ def _single_range(info: ObjectInfo, item: ByteRange) -> Response:
         ("Content-Length", str(item.length)),
         ("Content-Range", item.content_range(info.size)),
     ]
-    return answer(206, headers, _begun(read_range(info, item)), header_text(info.content_type))
+    body = _begun(read_range(info, open_content(info), item))
+    return answer(206, headers, body, header_text(info.content_type))
 
 
 def _several_ranges(info: ObjectInfo, ranges: list[ByteRange]) -> Response:
@@ -147,7 +150,8 @@ def _several_ranges(info: ObjectInfo, ranges: list[ByteRange]) -> Response:
         ranges, info.size, header_text(info.content_type), secrets.token_hex(16)
     )
     headers = [*object_headers(info), ("Content-Length", str(parts.content_length))]
-    body = parts.stream(lambda item: read_range(info, item))
+    content = open_content(info)
+    body = parts.stream(lambda item: read_range(info, content, item))
     return answer(206, headers, body, parts.media_type)
 
 

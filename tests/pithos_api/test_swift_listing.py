@@ -54,9 +54,10 @@ def test_parameters_are_utf8() -> None:
         "delimiter": "",
         "limit": "1",
     }
+    assert parse_parameters("prefix=\xce\xb1") == {"prefix": "α"}
 
 
-@pytest.mark.parametrize("query", ["prefix=%ff", "marker=a%00b"])
+@pytest.mark.parametrize("query", ["prefix=%ff", "prefix=\xff", "marker=a%00b"])
 def test_bad_parameters(query: str) -> None:
     with pytest.raises(HttpError) as caught:
         parse_parameters(query)

@@ -29,7 +29,9 @@ def status_of(level: str, name: str, value: str) -> int | None:
 
 
 def test_names_are_canonical() -> None:
-    found = metadata_changes([("x-object-meta-my_KEY-2", "v"), ("X-Container-Meta-A", "no")], "Object")
+    found = metadata_changes(
+        [("x-object-meta-my_KEY-2", "v"), ("X-Container-Meta-A", "no")], "Object"
+    )
     assert found == {"My-Key-2": "v"}
 
 

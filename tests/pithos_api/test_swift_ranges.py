@@ -101,5 +101,8 @@ def test_multipart_is_what_its_length_says_and_parses() -> None:
     )
     payloads = message.get_payload()
     assert isinstance(payloads, list)
-    assert [part["Content-Range"] for part in payloads] == ["bytes 0-2/1024", "bytes 1000-1023/1024"]
+    assert [part["Content-Range"] for part in payloads] == [
+        "bytes 0-2/1024",
+        "bytes 1000-1023/1024",
+    ]
     assert payloads[1].get_payload(decode=True) == content[1000:]
