@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from flask import Response, request
 
-from blockstore.block_id import ZERO_ID, empty_digest
+from blockstore import ZERO_ID, empty_digest
 from pithos_api.faults import HttpError
 from pithos_api.namespace.upload import BATCH_SIZE
 from pithos_api.object_store.access import Target

@@ -3,8 +3,8 @@
 A body may list millions of hashes, and a JSON parser would make a string of each. So the text is
 cut in three as it arrives: up to the bracket that opens the list, the list itself, which becomes
 32 bytes for each hash at once, and what follows. The first and last part, put together around an
-empty list, are small, and go through the real parser. A body that hides the member's name in
-another string is refused: its list is not empty then.
+empty list, are small, and go through the real parser. A second list of that name, in the object or
+nested in it, is not empty then or not in its place, and the body is refused.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from blockstore.block_id import ID_SIZE
+from blockstore import ID_SIZE
 from pithos_api.faults import HttpError
 from pithos_api.pithos.limits import (
     BLOCK_COUNT_MAX,

@@ -15,8 +15,7 @@ from xml.sax.saxutils import quoteattr
 from flask import Response, request
 
 from archipelago import MapRoot, Maps
-from blockstore.block_id import ZERO_ID, empty_digest
-from blockstore.interface import StoreInfo
+from blockstore import ZERO_ID, StoreInfo, empty_digest
 from pithos_api.faults import HttpError
 from pithos_api.namespace.hashmap import merkle_hash
 from pithos_api.namespace.records import NewObject, ObjectInfo

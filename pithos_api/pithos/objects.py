@@ -21,7 +21,7 @@ from pithos_api.object_store.conditions import (
     range_applies,
 )
 from pithos_api.object_store.metadata import header_text
-from pithos_api.object_store.object_lookup import live_object
+from pithos_api.object_store.object_lookup import live_object, open_content
 from pithos_api.object_store.object_read import read_range
 from pithos_api.object_store.object_write import check_object_name
 from pithos_api.object_store.ranges import (
@@ -55,7 +55,11 @@ def get_object(target: Target) -> Response:
     ranges = _requested_ranges(info)
     if ranges is None:
         headers = [*object_headers(info), ("Content-Length", str(info.size))]
-        body = _begun(read_range(info, ByteRange(0, info.size))) if info.size else b""
+        body = (
+            _begun(read_range(info, open_content(info), ByteRange(0, info.size)))
+            if info.size
+            else b""
+        )
         return private(200, headers, body, header_text(info.content_type))
     if len(ranges) == 1:
         return _single_range(info, ranges[0])
@@ -63,7 +67,9 @@ def get_object(target: Target) -> Response:
         ranges, info.size, header_text(info.content_type), secrets.token_hex(16)
     )
     headers = [*object_headers(info), ("Content-Length", str(parts.content_length))]
-    return private(206, headers, parts.stream(lambda r: read_range(info, r)), parts.media_type)
+    content = open_content(info)
+    body = parts.stream(lambda item: read_range(info, content, item))
+    return private(206, headers, body, parts.media_type)
 
 
 def put_object(target: Target) -> Response:
@@ -146,7 +152,8 @@ def _single_range(info: ObjectInfo, item: ByteRange) -> Response:
         ("Content-Length", str(item.length)),
         ("Content-Range", item.content_range(info.size)),
     ]
-    return private(206, headers, _begun(read_range(info, item)), header_text(info.content_type))
+    body = _begun(read_range(info, open_content(info), item))
+    return private(206, headers, body, header_text(info.content_type))
 
 
 def _begun(stream: Iterator[bytes]) -> Iterator[bytes]:
