@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from blockstore.block_id import ID_SIZE
-from blockstore.errors import BlockCorrupt, NotFound, StoreFull, StoreUsageError
+from blockstore.errors import BlockCorrupt, NotFound, StoreError, StoreUsageError
 from blockstore.files.block_index import find_block, mark_bad
 from native import digest
 
@@ -27,8 +28,15 @@ CACHE_BYTES_MAX = 32 * 2**20
 VERIFIED_IDS_MAX = 2**18
 """Ids remembered as verified; when there are more, all are forgotten."""
 
-LOOKUPS_MAX = 4
-"""A block may move between the look-up and the read; so often it is looked up again."""
+Result = TypeVar("Result")
+
+
+class _Damaged(Exception):
+    """What was read at a place is not the block."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.why = why
 
 
 class BlockReader:
@@ -44,46 +52,32 @@ class BlockReader:
     def read(self, block_id: bytes) -> bytes:
         """The content, verified. NotFound, BlockCorrupt."""
         content = self._cache.get(block_id)
-        if content is not None:
-            return content
-        location = self._find(block_id)
-        memory = bytearray(location.stored_length)
-        self.read_at(block_id, location, memoryview(memory))
-        content = bytes(memory)
-        self._cache.put(block_id, content)
+        if content is None:
+            content = self._settle(block_id, self._read_whole)
+            self._cache.put(block_id, content)
         return content
 
     def read_into(self, block_id: bytes, offset: int, out: memoryview) -> None:
         """Fill `out` from `offset` of the block on, with NULs behind its end."""
-        if offset == 0:
-            location = self._find(block_id)
-            if len(out) >= location.length and self._cache.get(block_id) is None:
-                # The whole block: no detour through memory of our own.
-                self.read_at(block_id, location, out[: location.length])
-                _clear(out[location.length :])
-                return
+
+        def read_directly(block_id: bytes, location: Location) -> bool:
+            if len(out) < location.length:
+                return False
+            self._read_at(block_id, location, out[: location.length])
+            _clear(out[location.length :])
+            return True
+
+        # A whole block makes no detour through memory of our own.
+        if offset == 0 and block_id not in self._cache and self._settle(block_id, read_directly):
+            return
         content = self.read(block_id)
         part = memoryview(content)[offset : offset + len(out)]
         out[: len(part)] = part
         _clear(out[len(part) :])
 
-    def read_at(self, block_id: bytes, location: Location, out: memoryview) -> None:
-        """Fill `out` with the whole block at `location`, verified."""
-        if not self._is_read(block_id, location, out):
-            self._read_again(block_id, location, out)
-        if len(self._verified) >= VERIFIED_IDS_MAX:
-            self._verified = set()
-        self._verified.add(block_id)
-
     def verify(self, block_id: bytes) -> None:
         """Read from the medium, past every cache, and check. NotFound, BlockCorrupt."""
-        location = self._find(block_id)
-        stored = self._packs.read_from_medium(
-            location.pack_id, location.offset, location.stored_length
-        )
-        why = self._damage(block_id, location, stored)
-        if why is not None:
-            self._condemn(block_id, location, why)
+        self._settle(block_id, self._read_medium)
 
     def forget(self, block_ids: list[bytes]) -> None:
         """Drop blocks from the caches."""
@@ -94,6 +88,31 @@ class BlockReader:
     def where(self, location: Location) -> str:
         """Pack file and offset, for messages."""
         return f"{self._packs.pack_path(location.pack_id)}:{location.offset}"
+
+    def _read_whole(self, block_id: bytes, location: Location) -> bytes:
+        memory = bytearray(location.stored_length)
+        self._read_at(block_id, location, memoryview(memory))
+        return bytes(memory)
+
+    def _read_at(self, block_id: bytes, location: Location, out: memoryview) -> None:
+        """Fill `out` with the whole block at `location`, verified; _Damaged."""
+        if not self._is_read(block_id, location, out):
+            self._read_again(block_id, location, out)
+        if len(self._verified) >= VERIFIED_IDS_MAX:
+            self._verified = set()
+        self._verified.add(block_id)
+
+    def _settle(self, block_id: bytes, read: Callable[[bytes, Location], Result]) -> Result:
+        """Look up and read. Damage counts only at a place where the index still has the block."""
+        location = self._find(block_id)
+        while True:
+            try:
+                return read(block_id, location)
+            except _Damaged as damaged:
+                now = self._find(block_id)
+                if now == location:
+                    self._condemn(block_id, location, damaged.why)
+                location = now
 
     def _find(self, block_id: bytes) -> Location:
         check_id(block_id)
@@ -114,14 +133,17 @@ class BlockReader:
         return digest.digest(out, self._hash_name) == block_id
 
     def _read_again(self, block_id: bytes, location: Location, out: memoryview) -> None:
+        _clear(out)
+        out[:] = self._read_medium(block_id, location)
+
+    def _read_medium(self, block_id: bytes, location: Location) -> bytes:
         stored = self._packs.read_from_medium(
             location.pack_id, location.offset, location.stored_length
         )
         why = self._damage(block_id, location, stored)
         if why is not None:
-            _clear(out)
-            self._condemn(block_id, location, why)
-        out[:] = stored
+            raise _Damaged(why)
+        return stored
 
     def _damage(self, block_id: bytes, location: Location, stored: bytes) -> str | None:
         if len(stored) != location.stored_length:
@@ -132,15 +154,15 @@ class BlockReader:
             return "its bytes have another digest"
         return None
 
-    def _condemn(self, block_id: bytes, location: Location, why: str) -> None:
+    def _condemn(self, block_id: bytes, location: Location, why: str) -> NoReturn:
         self.forget([block_id])
         if not self._index.read_only:
             try:
                 self._index.transact(
                     lambda transaction: mark_bad(self._index, transaction, block_id, location)
                 )
-            except StoreFull:
-                why += "; and no room to note it"
+            except StoreError as error:
+                why += f"; and it could not be noted: {error}"
         raise BlockCorrupt(block_id, self.where(location), why)
 
 
@@ -151,6 +173,10 @@ class _ContentCache:
         self._lock = threading.Lock()
         self._contents: OrderedDict[bytes, bytes] = OrderedDict()
         self._size = 0
+
+    def __contains__(self, block_id: bytes) -> bool:
+        with self._lock:
+            return block_id in self._contents
 
     def get(self, block_id: bytes) -> bytes | None:
         with self._lock:

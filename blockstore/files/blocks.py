@@ -168,8 +168,7 @@ class FilesBlocks:
         ids = [digests[at : at + ID_SIZE] for at in range(0, len(digests), ID_SIZE)]
         found = self._locate(set(ids) - {ZERO_ID})
         fresh: list[Candidate] = []
-        stale: list[bytes] = []
-        hours = hours_now()
+        hits: list[bytes] = []
         for number, (block_id, length) in enumerate(zip(ids, lengths, strict=True)):
             location = found.get(block_id)
             if length == 0:
@@ -180,10 +179,9 @@ class FilesBlocks:
                 fresh.append(Candidate(block_id, content, kind, checksums[number]))
             else:
                 self._check_hit(block_id, length, location)
-                if location.touched_hours < hours:
-                    stale.append(block_id)
+                hits.append(block_id)
         self._reader.forget([candidate.block_id for candidate in fresh])
-        self._ingest.add(fresh, stale)
+        self._ingest.add(fresh, hits)
         return ids
 
     def _check_hit(self, block_id: bytes, length: int, location: Location) -> None:

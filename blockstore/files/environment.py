@@ -92,6 +92,7 @@ class Environment:
 
     def abandon(self) -> None:
         """In the child of a fork: close without waiting for threads that are not there."""
+        self._gate = _Gate()
         self._lmdb.close()
 
     def _enter(self, write: bool) -> lmdb.Transaction[bytes]:

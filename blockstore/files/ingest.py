@@ -12,11 +12,12 @@ process refuses all further puts and commits.
 
 from __future__ import annotations
 
+import os
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from blockstore.errors import NotFound, StoreUnavailable
+from blockstore.errors import NotFound, StoreError, StoreUnavailable
 from blockstore.files.block_index import add_blocks, put_pack, touch_blocks
 from blockstore.files.segment import SegmentBuffer
 from native import digest
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from blockstore.interface import BlockKind
 
 PENDING_MAX = 2**16
-"""Blocks put and not committed; more are committed early, which does no harm."""
+"""Blocks put and not committed, hits included; more are committed early: that does no harm."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,7 @@ class Ingest:
         self._committed_ticket = 0
         self._lost: Exception | None = None
         self._closed = False
+        self._process_id = os.getpid()
 
     def add(self, candidates: Sequence[Candidate], touched: Sequence[bytes]) -> None:
         """Take the blocks that are not pending already, and note the use of indexed ones.
@@ -98,8 +100,8 @@ class Ingest:
             for candidate in candidates:
                 if not self._is_pending(candidate.block_id):
                     self._add(candidate)
-            crowded = len(self._written) + len(self._in_buffer) > PENDING_MAX
-        if crowded:
+            waiting = len(self._written) + len(self._in_buffer) + len(self._touched)
+        if waiting > PENDING_MAX:
             self.commit()
 
     def pending(self, block_id: bytes) -> bytes | None:
@@ -132,7 +134,7 @@ class Ingest:
                 return
             self._closed = True
             for writer in self._writers():
-                if self._lost is None:
+                if self._is_ours():
                     writer.cut()
                 writer.close()
             self._full_writers = []
@@ -143,10 +145,16 @@ class Ingest:
     def _check_usable(self) -> None:
         if self._closed:
             raise StoreUnavailable("the store is closed")
+        if not self._is_ours():
+            raise StoreUnavailable("the store was opened before a fork; open it again")
         if self._lost is not None:
             raise StoreUnavailable(
                 f"uncommitted blocks were lost, open the store again: {self._lost}"
             )
+
+    def _is_ours(self) -> bool:
+        # After a fork, the packs are still the parent's.
+        return os.getpid() == self._process_id
 
     def _is_pending(self, block_id: bytes) -> bool:
         return block_id in self._in_buffer or block_id in self._written
@@ -243,7 +251,7 @@ class Ingest:
                     Candidate(entry.block_id, memoryview(content), entry.kind, entry.checksum)
                 )
             writer.cut()
-        except (OSError, StoreUnavailable) as failure:
+        except (OSError, StoreError) as failure:
             self._lost = failure
             raise error from failure
         finally:

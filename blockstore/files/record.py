@@ -303,6 +303,8 @@ def decode_entry(data: bytes) -> Entry | None:
     block_id, units, stored_length, length, codec, kind, flags, checksum = _ENTRY.unpack(data)
     if codec != CODEC_RAW or kind not in tuple(BlockKind) or flags or stored_length != length:
         return None
+    if not 0 < length <= SEGMENT_PAYLOAD_SIZE_MAX:
+        return None
     offset = units * PAYLOAD_ALIGNMENT
     return Entry(block_id, offset, stored_length, length, codec, BlockKind(kind), checksum)
 
@@ -327,7 +329,9 @@ def decode_location(data: bytes) -> Location | None:
     if len(data) != LOCATION_SIZE:
         return None
     pack_id, units, stored, length, checksum, hours, codec, kind, flags = _LOCATION.unpack(data)
-    if codec != CODEC_RAW or kind not in tuple(BlockKind):
+    if codec != CODEC_RAW or kind not in tuple(BlockKind) or stored != length:
+        return None
+    if not 0 < length <= SEGMENT_PAYLOAD_SIZE_MAX:
         return None
     offset = units * PAYLOAD_ALIGNMENT
     return Location(pack_id, offset, stored, length, checksum, hours, codec, BlockKind(kind), flags)

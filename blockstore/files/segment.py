@@ -7,6 +7,7 @@ their size is known, so nothing is moved.
 from __future__ import annotations
 
 import mmap
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -55,7 +56,8 @@ class SegmentBuffer:
 
     def __init__(self) -> None:
         self._memory = mmap.mmap(-1, _FRONT_SIZE_MAX + SEGMENT_PAYLOAD_SIZE_MAX)
-        self._memory.madvise(mmap.MADV_HUGEPAGE)
+        with suppress(OSError):  # a kernel without huge pages
+            self._memory.madvise(mmap.MADV_HUGEPAGE)
         self._view = memoryview(self._memory)
         self._payload = self._view[_FRONT_SIZE_MAX:]
         self._end = 0
