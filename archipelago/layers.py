@@ -13,7 +13,7 @@ import time
 from archipelago.names import layer_size
 from archipelago.records import LAYER_PREFIX, LayerRecord, VolumeRecord, decode_layer
 from archipelago.transaction import Transaction, transact
-from blockstore import PAGE_SIZE, Layer, PageState, Store
+from blockstore import PAGE_SIZE, Corrupt, Layer, NotFound, PageState, Store
 
 SWEEP_AGE_S = 3600
 """A layer without users is left alone for so long: somebody may be about to use it."""
@@ -74,6 +74,17 @@ def sweep_layers(store: Store, age_s: int = SWEEP_AGE_S) -> int:
     return unused
 
 
+def open_layer(store: Store, layer_id: str, *, writable: bool) -> Layer:
+    """Open a layer. NotFound also when it is removed at this very moment."""
+    try:
+        return store.extents.open(layer_id, writable=writable)
+    except (OSError, Corrupt):
+        # Its head goes first: while it is there, the layer should be as well.
+        if store.heads.get(LAYER_PREFIX + layer_id) is None:
+            raise NotFound("layer", layer_id) from None
+        raise
+
+
 def fit_layer(layer: Layer, size: int) -> None:
     """Make a live layer end where the volume of `size` bytes does, durably.
 
@@ -107,7 +118,7 @@ def settle_top(store: Store, record: VolumeRecord) -> bool:
     """Fit the live layer of a volume that nobody has open; whether it has anything in it."""
     if record.top is None:
         return False
-    layer = store.extents.open(record.top, writable=True)
+    layer = open_layer(store, record.top, writable=True)
     try:
         fit_layer(layer, record.size)
         return not is_untouched(layer)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from archipelago.content import Content
+from archipelago.layers import open_layer
 from archipelago.map import Maps
 from archipelago.map_format import MapRoot
 from archipelago.records import LAYER_PREFIX, SnapshotRecord, VolumeRecord, decode_layer
@@ -61,7 +62,7 @@ class Sealer:
         """Seal the record's oldest layer; False when somebody else did."""
         layer_id = record.frozen[-1]
         try:
-            layer = self._store.extents.open(layer_id, writable=False)
+            layer = open_layer(self._store, layer_id, writable=False)
         except NotFound:
             return False
         try:

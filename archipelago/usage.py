@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from archipelago.info import Usage
+from archipelago.layers import open_layer
 from archipelago.map import Maps
 from archipelago.map_format import MapRoot
 from archipelago.records import SnapshotRecord, VolumeRecord
@@ -57,7 +58,7 @@ def _layer_bytes(store: Store, record: VolumeRecord | SnapshotRecord) -> tuple[i
     for layer_id in record.layers:
         entry = transaction.layer(layer_id)
         try:
-            layer = store.extents.open(layer_id, writable=False)
+            layer = open_layer(store, layer_id, writable=False)
         except NotFound:
             continue  # sealed since the record was read
         try:

@@ -24,7 +24,13 @@ from archipelago.extent import Extent, ExtentKind
 from archipelago.fit import fit_root
 from archipelago.gate import Gate, PageLocks
 from archipelago.info import SnapshotInfo, VolumeInfo, snapshot_info, volume_info
-from archipelago.layers import drop_unused_layer, fit_layer, is_untouched, new_layer
+from archipelago.layers import (
+    drop_unused_layer,
+    fit_layer,
+    is_untouched,
+    new_layer,
+    open_layer,
+)
 from archipelago.lifecycle import (
     FROZEN_LAYERS_MAX,
     add_clone,
@@ -247,7 +253,12 @@ class Volume:
         with self._gate.shared():
             self._check_usable(write)
             self._check_range(offset, length)
-            yield
+            try:
+                yield
+            except OSError:
+                # Who took the volume over has removed the files of its former layer.
+                self._check_lease()
+                raise
 
     def _check_usable(self, write: bool) -> None:
         if self._closed:
@@ -297,6 +308,7 @@ class Volume:
         try:
             self._top.flush()
         except OSError as error:
+            self._check_lease()
             self._failure = str(error)
             raise
         self._check_lease()
@@ -333,7 +345,7 @@ class Volume:
             record = freeze_top(step, self._own(step), new_top)
             return record, attach(step, record)
 
-        handle = self._store.extents.open(new_top, writable=True)
+        handle = open_layer(self._store, new_top, writable=True)
         try:
             with self._gate.exclusive(), self._final_errors():
                 self._flush_top()
@@ -433,7 +445,7 @@ class Volume:
         for layer_id in record.layers:
             if layer_id not in self._handles:
                 writable = not self.read_only and layer_id == record.layers[0]
-                layer = self._store.extents.open(layer_id, writable=writable)
+                layer = open_layer(self._store, layer_id, writable=writable)
                 self._handles[layer_id] = layer
         blocks, maps = self._store.blocks, self._parts.maps
         base = Content(maps, blocks, record.root, layer_size(record.size))
