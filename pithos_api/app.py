@@ -16,9 +16,11 @@ from pithos_api.endpoint import Endpoint
 from pithos_api.faults import INTERNAL_STATUS, Fault, fault_of
 from pithos_api.identity import keystone, swift_v1
 from pithos_api.identity.accounts import Identity
+from pithos_api.image import views as image
 from pithos_api.namespace.namespace import Namespace
 from pithos_api.object_store import views as object_store
 from pithos_api.paths import raw_path
+from pithos_api.pithos import views as pithos
 from pithos_api.services import EXTENSION, Services
 from pithos_api.settings import Settings
 from pithos_api.trace import TRANS_ID, Traced
@@ -27,6 +29,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     keystone.ENDPOINT,
     swift_v1.ENDPOINT,
     object_store.ENDPOINT,
+    pithos.ENDPOINT,
+    image.ENDPOINT,
 )
 
 _errors = logging.getLogger("pithos_api.errors")

@@ -20,7 +20,7 @@ from pithos_api.app import close_app, create_app
 from pithos_api.database.engine import open_engine
 from pithos_api.database.migrations import upgrade
 from pithos_api.identity.accounts import Identity
-from pithos_api.identity.records import ADMIN
+from pithos_api.identity.records import ADMIN, MEMBER
 from pithos_api.namespace.namespace import Namespace
 from pithos_api.services import EXTENSION, Services
 from pithos_api.settings import PasswordCost, Settings
@@ -45,12 +45,11 @@ run_api_server(Settings(password_cost=PasswordCost(1, 8, 1), **fields), ready)
 
 @dataclass(frozen=True)
 class ApiServer:
-    """A running server. `projects` by user."""
+    """A running server."""
 
     url: str
     host: str
     port: int
-    projects: dict[str, str]
     settings: Settings
     process: subprocess.Popen[bytes]
     log: Path
@@ -64,14 +63,10 @@ def database_url(folder: Path) -> str:
     return f"sqlite:///{folder}/api.sqlite"
 
 
-def add_users(identity: Identity) -> dict[str, str]:
-    """Alice and Bob with a project each, and an administrator; the ids of the projects."""
-    projects = {}
+def add_users(identity: Identity) -> None:
+    """Alice and Bob with a project each, and an administrator."""
     for name, password in PASSWORDS.items():
-        role = ADMIN if name == "root" else "member"
-        user = identity.create_user(name, password, role=role)
-        projects[name] = str(user.default_project)
-    return projects
+        identity.create_user(name, password, role=ADMIN if name == "root" else MEMBER)
 
 
 @pytest.fixture
@@ -127,19 +122,24 @@ def api_services(api_app: Flask) -> Services:
 def api_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
     """Two processes of gunicorn over a files: store, with the users of `PASSWORDS`."""
     folder = tmp_path_factory.mktemp("api")
+    make_installation(folder)
     server = start_server(folder)
     yield server
     stop_server(server)
 
 
-def start_server(folder: Path) -> ApiServer:
-    """Make a store and a database in a folder, add users, and serve them on a free port."""
-    store_url = f"files:{folder}/store"
-    create_store(store_url, StoreOptions(hash_name="sha256", block_size=BLOCK_SIZE))
+def make_installation(folder: Path) -> None:
+    """A store and a database with the users of `PASSWORDS`."""
+    create_store(f"files:{folder}/store", StoreOptions(hash_name="sha256", block_size=BLOCK_SIZE))
     upgrade(database_url(folder))
     engine = open_engine(database_url(folder))
-    projects = add_users(Identity(engine, CHEAP))
+    add_users(Identity(engine, CHEAP))
     engine.dispose()
+
+
+def start_server(folder: Path) -> ApiServer:
+    """Serve what `make_installation` made, on a free port, in a process group of its own."""
+    store_url = f"files:{folder}/store"
     fields = {"store_url": store_url, "database_url": database_url(folder), "port": 0}
     read_end, write_end = os.pipe()
     log = folder / "log"
@@ -149,6 +149,7 @@ def start_server(folder: Path) -> ApiServer:
             pass_fds=[write_end],
             stdout=output,
             stderr=output,
+            start_new_session=True,
         )
     os.close(write_end)
     try:
@@ -160,7 +161,7 @@ def start_server(folder: Path) -> ApiServer:
         pytest.fail(f"the server did not start:\n{log.read_text()}")
     host, _, port = url.removeprefix("http://").rpartition(":")
     settings = Settings(password_cost=CHEAP, **fields)
-    return ApiServer(url, host, int(port), projects, settings, process, log)
+    return ApiServer(url, host, int(port), settings, process, log)
 
 
 def stop_server(server: ApiServer) -> None:
