@@ -57,6 +57,7 @@ class Exports(Protocol):
         """Hold the export for `peer`; the first opens the device. ExportUnknown, ExportRefused.
 
         `disconnect` may be called from any thread, when the export is to be given up: it makes
-        the front end end the connection soon, which closes the attachment.
+        the front end end the connection, which closes the attachment: soon, when what is in
+        flight is finished; at once, when it is called again.
         """
         ...

@@ -29,8 +29,8 @@ from volumes.sealer import BackgroundSealer
 
 log = logging.getLogger(__name__)
 
-DETACH_SECONDS_MAX = 30.0
-"""How long `detach` waits for the connections it ends to finish what is in flight."""
+DETACH_SECONDS_MAX = 10.0
+"""How long `detach` lets connections finish what is in flight, and then waits for their end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +103,10 @@ class Manager:
     def names(self, limit: int) -> list[str]:
         """The first `limit` volumes; snapshots are exports too, but not listed."""
         with _translated():
-            infos = self._catalog.list(limit=limit)
-        if len(infos) == limit:
+            infos = self._catalog.list(limit=limit + 1)
+        if len(infos) > limit:
             log.warning("more than %d volumes: the list of exports was cut", limit)
-        return [info.name for info in infos]
+        return [info.name for info in infos[:limit]]
 
     def describe(self, name: str) -> ExportInfo:
         """From the open volume, else from the catalog. ExportUnknown, ExportRefused."""
@@ -222,15 +222,15 @@ class Manager:
             if export is None:
                 return 0
             goodbyes = list(export.connections.values())
-        for disconnect in goodbyes:
-            disconnect()
-        with self._changed:
-            gone = self._changed.wait_for(
-                lambda: self._exports.get(name) is not export, DETACH_SECONDS_MAX
-            )
-        if not gone:
-            raise VolumeBusy(name, "its connections", f"{name}: its connections do not end")
-        return len(goodbyes)
+        for _ in ("politely", "at once"):
+            for disconnect in goodbyes:
+                disconnect()
+            with self._changed:
+                if self._changed.wait_for(
+                    lambda: self._exports.get(name) is not export, DETACH_SECONDS_MAX
+                ):
+                    return len(goodbyes)
+        raise VolumeBusy(name, "its connections", f"{name}: its connections do not end")
 
     def _open(self, name: str) -> Volume:
         with _translated():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import resource
 import signal
 import threading
 from collections.abc import Iterator
@@ -46,6 +47,7 @@ def run_volume_server(settings: VolumeServerSettings) -> None:
     stopping = threading.Event()
     with ExitStack() as stack:
         stack.enter_context(_signals(stopping))
+        _raise_descriptor_limit()
         store = open_store(settings.store_url)
         stack.callback(store.close)
         manager = Manager(Catalog(store), settings.holder)
@@ -67,6 +69,15 @@ def run_volume_server(settings: VolumeServerSettings) -> None:
         stopping.wait()
         log.info("stopping")
     log.info("stopped")
+
+
+def _raise_descriptor_limit() -> None:
+    """As many open files as we may: the usual soft limit is for programs that use select."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    except (OSError, ValueError) as error:
+        log.warning("the limit of open files stays as it is: %s", error)
 
 
 def _listen(server: NbdServer, settings: VolumeServerSettings) -> list[str]:

@@ -53,5 +53,7 @@ class BackgroundSealer:
             if str(error) != self._last_failure:
                 log.error("sealing failed, to be tried again: %s", error)
             self._last_failure = str(error)
+        except Exception:
+            log.exception("defect in sealing, to be tried again")
         else:
             self._last_failure = ""

@@ -152,7 +152,7 @@ def test_fio_verifies_what_it_wrote(tool, disk):
     assert job["read"]["total_ios"] > 0
 
 
-def test_fio_over_a_mix_with_trims(tool, disk):
+def test_fio_reads_and_writes_with_flushes(tool, disk):
     output = run(
         *(tool("fio"), "--name=mix", "--ioengine=nbd", f"--uri={disk}", "--rw=randrw"),
         *("--bs=4k", "--iodepth=8", f"--size={SIZE // 4}", "--fsync=16"),
@@ -160,6 +160,16 @@ def test_fio_over_a_mix_with_trims(tool, disk):
     )
     (job,) = json.loads(output[output.index("{") :])["jobs"]
     assert job["error"] == 0
+
+
+def test_fio_trims(tool, disk):
+    output = run(
+        *(tool("fio"), "--name=trim", "--ioengine=nbd", f"--uri={disk}", "--rw=randtrim"),
+        *("--bs=16k", "--iodepth=8", f"--size={SIZE // 4}", "--output-format=json"),
+    )
+    (job,) = json.loads(output[output.index("{") :])["jobs"]
+    assert job["error"] == 0
+    assert job["trim"]["total_ios"] > 0
 
 
 def test_many_connections_of_one_copy_keep_coherent(tool, disk, tmp_path, volume_server):

@@ -9,6 +9,8 @@ import struct
 import threading
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from nbd_client import NbdClient
 
 from archipelago import VolumeReadOnly
@@ -404,3 +406,52 @@ def test_tcp_is_served_as_well(device, memory_server):
         client.write(0, b"over tcp")
         assert client.read(0, 8) == b"over tcp"
         client.disconnect()
+
+
+def wellformed_requests() -> st.SearchStrategy[wire.Request]:
+    edges = [0, 1, 511, 4096, SIZE - 1, SIZE, SIZE + 1, 2**32 - 1, 2**63, 2**64 - 1]
+    return st.builds(
+        wire.Request,
+        flags=st.sampled_from([0, 0, 0, 1, 2, 4, 8, 16, 18, 32, 0xFFFF]),
+        command=st.sampled_from([0, 3, 4, 5, 6, 7, 8, 9, 0xFFFF]),
+        cookie=st.integers(0, 2**64 - 1),
+        offset=st.sampled_from(edges) | st.integers(0, 2**64 - 1),
+        length=st.sampled_from([edge for edge in edges if edge < 2**32])
+        | st.integers(0, 2**32 - 1),
+    )
+
+
+@settings(
+    max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(request_=wellformed_requests())
+def test_any_request_has_one_reply(client, request_):
+    client.send(wire.pack_request(request_))
+    cookie, answer = client.answer()
+    assert cookie == request_.cookie
+    inside = request_.offset + request_.length <= SIZE or request_.command == Command.FLUSH
+    assert answer.errno in set(Errno) or (inside and answer.errno == 0)
+
+
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(data=st.binary(min_size=28, max_size=200))
+def test_random_bytes_in_transmission_harm_only_their_sender(device, memory_server, data):
+    with NbdClient(memory_server[0]) as hostile:
+        hostile.attach("disk")
+        hostile.send(data)
+        assert hostile.hung_up()
+    with NbdClient(memory_server[0]) as other:
+        other.attach("disk")
+        assert other.read(0, 512) == bytes(512)
+
+
+def test_a_client_that_does_not_take_replies_holds_up_only_itself(client, device, connect):
+    device.pages[:] = bytes([1]) * len(device.pages)
+    for _ in range(100):
+        client.start(Command.READ, 0, SIZE)
+    other = connect()
+    other.attach("disk")
+    assert other.read(0, PIECE_SIZE) == bytes(PIECE_SIZE)
+    assert other.write(0, b"x").errno == 0

@@ -29,7 +29,7 @@ class Connection:
         self.peer = peer
         self._stream = SocketStream(sock)
         self._pool = pool
-        self._handshake = Handshake(exports, peer, self.stop)
+        self._handshake = Handshake(exports, peer, self._give_up)
         self._transmission: Transmission | None = None
         self._stopping = False
 
@@ -65,6 +65,13 @@ class Connection:
         """End now: replies that the client does not take are lost."""
         self._stopping = True
         self._stream.hang_up()
+
+    def _give_up(self) -> None:
+        """The export is taken away: politely, and when asked again, at once."""
+        if self._stopping:
+            self.kill()
+        else:
+            self.stop()
 
     def _negotiate(self) -> bool:
         """Whether there is an export to serve."""

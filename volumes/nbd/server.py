@@ -18,7 +18,11 @@ from volumes.unix_socket import BACKLOG, SocketUnavailable, UnixListener
 log = logging.getLogger(__name__)
 
 CONNECTIONS_MAX = 256
-"""Clients at once; each may hold `transmission.WORKERS_MAX` requests and their buffers."""
+"""Clients at once; each may hold `transmission.WORKERS_MAX` requests and their buffers, so this
+also bounds threads (2048) and memory (about 2.3 GiB if all read large pieces at one moment)."""
+
+ACCEPT_PAUSE_SECONDS = 0.05
+"""After a failed accept: whatever is short may be free again, and we do not spin."""
 
 STOP_SECONDS_MAX = 10.0
 """How long an orderly end waits for clients to take their last replies."""
@@ -99,14 +103,21 @@ class NbdServer:
                     self._accept(listener)
 
     def _accept(self, listener: socket.socket) -> None:
+        """One client more. What fails here is logged, and the others are served on."""
         try:
             sock, address = listener.accept()
         except OSError as error:
-            # Out of descriptors, or gone before we came: the others are served on.
+            # Out of descriptors, or gone before we came.
             log.warning("NBD: accepting failed: %s", error)
-            threading.Event().wait(0.05)
+            threading.Event().wait(ACCEPT_PAUSE_SECONDS)
             return
-        peer = _peer_name(sock, address)
+        try:
+            self._admit(sock, _peer_name(sock, address))
+        except (OSError, RuntimeError, MemoryError) as error:
+            log.warning("NBD: a client could not be admitted: %s", error)
+            sock.close()
+
+    def _admit(self, sock: socket.socket, peer: str) -> None:
         with self._lock:
             if len(self._connections) >= CONNECTIONS_MAX:
                 log.warning("NBD client %s turned away: %d connections", peer, CONNECTIONS_MAX)
@@ -116,8 +127,9 @@ class NbdServer:
             thread = threading.Thread(
                 target=self._serve, args=(connection,), name=f"nbd {peer}", daemon=True
             )
+            # Under the lock, so that `close` finds only threads that have begun.
+            thread.start()
             self._connections[connection] = thread
-        thread.start()
 
     def _serve(self, connection: Connection) -> None:
         try:

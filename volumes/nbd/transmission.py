@@ -154,7 +154,12 @@ class Transmission:
         if self._waiting or len(self._workers) + 1 >= WORKERS_MAX or self._over:
             return
         worker = threading.Thread(target=self._work, name=f"nbd {self._label}", daemon=True)
-        worker.start()
+        try:
+            worker.start()
+        except RuntimeError as error:
+            # No more threads to be had: those there are go on, one request after the other.
+            log.warning("%s: %s", self._label, error)
+            return
         self._workers.append(worker)
 
     def _carry_out(
