@@ -1,4 +1,4 @@
-"""The layers of a store: directories DIR/layers/<first two characters of the id>/<id>/.
+"""The layers of a store: directories DIR/extents/<first two characters of the id>/<id>/.
 
 A layer is made in a directory of another name, `.new-…`, and renamed when it is whole, so a crash
 leaves no half one; a deleted layer is renamed to `.old-…` before its files go. Such directories
@@ -35,6 +35,8 @@ class FilesExtents:
     def __init__(self, directory: Path, *, read_only: bool) -> None:
         self._directory = directory
         self._read_only = read_only
+        if not read_only:
+            self._remove_leftovers()
 
     def create(self, layer_id: str, size: int) -> None:
         self._check_writable()
@@ -79,14 +81,6 @@ class FilesExtents:
         prefixes = [name for name in _names(self._directory) if not name.startswith(".")]
         return sorted(name for prefix in prefixes for name in _names(self._directory / prefix))
 
-    def remove_leftovers(self) -> None:
-        """Remove what a crash left of layers that were being made or deleted."""
-        for name in _names(self._directory):
-            if name.startswith((_NEW, _OLD)):
-                path = self._directory / name
-                with suppress(BlockingIOError, FileNotFoundError), _locked(path, wait=False):
-                    shutil.rmtree(path, ignore_errors=True)
-
     def _check_writable(self) -> None:
         if self._read_only:
             raise StoreUnavailable(f"the store of {self._directory} is open read-only")
@@ -120,13 +114,12 @@ class FilesExtents:
                 raise
         sync_directory(path.parent)
 
-
-def open_extents(directory: Path, *, read_only: bool) -> FilesExtents:
-    """The layers in a directory that exists, after what a crash left was removed."""
-    extents = FilesExtents(directory, read_only=read_only)
-    if not read_only:
-        extents.remove_leftovers()
-    return extents
+    def _remove_leftovers(self) -> None:
+        for name in _names(self._directory):
+            if name.startswith((_NEW, _OLD)):
+                path = self._directory / name
+                with suppress(BlockingIOError, FileNotFoundError), _locked(path, wait=False):
+                    shutil.rmtree(path, ignore_errors=True)
 
 
 def _make_directory(path: Path) -> None:

@@ -159,11 +159,6 @@ class FilesLeases:
         return bool(_FLOCK.unpack(answer)[0] != fcntl.F_UNLCK)
 
 
-def open_leases(index: Index, path: Path) -> FilesLeases:
-    """The leases of a store; `path` is that of the lock file, made at the first lease."""
-    return FilesLeases(index, path)
-
-
 def _lock_byte(descriptor: int, epoch: int, kind: int) -> None:
     try:
         request = _FLOCK.pack(kind, os.SEEK_SET, epoch, 1, 0)

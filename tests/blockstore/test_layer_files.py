@@ -10,7 +10,7 @@ import pytest
 
 from blockstore.errors import Corrupt, StoreFull, StoreUsageError
 from blockstore.files import layer_data, layer_states
-from blockstore.files.extents import open_extents
+from blockstore.files.extents import FilesExtents
 from blockstore.interface import PAGE_SIZE, PageState, Run
 
 P = PAGE_SIZE
@@ -29,7 +29,7 @@ def read(layer, offset, length=P):
 
 @pytest.fixture
 def extents(tmp_path):
-    return open_extents(tmp_path, read_only=False)
+    return FilesExtents(tmp_path, read_only=False)
 
 
 @pytest.fixture
@@ -269,9 +269,9 @@ def test_what_a_crash_left_is_removed(extents, tmp_path):
     (tmp_path / ".old-1234").mkdir()
     extents.create("ab12", P)
     assert extents.list() == ["ab12"]
-    open_extents(tmp_path, read_only=True)
+    FilesExtents(tmp_path, read_only=True)
     assert (tmp_path / ".new-1234").exists()
-    open_extents(tmp_path, read_only=False)
+    FilesExtents(tmp_path, read_only=False)
     assert sorted(os.listdir(tmp_path)) == ["ab"]
 
 
@@ -299,7 +299,7 @@ def fill(place):
 
 
 def test_full_disk_while_writing(small_disk):
-    extents = open_extents(small_disk, read_only=False)
+    extents = FilesExtents(small_disk, read_only=False)
     extents.create("ab12", 1000 * P)
     layer = extents.open("ab12", writable=True)
     layer.write(10 * P, page(1) * 4)
@@ -332,7 +332,7 @@ def test_full_disk_while_writing(small_disk):
 
 
 def test_full_disk_while_flushing_states(small_disk):
-    extents = open_extents(small_disk, read_only=False)
+    extents = FilesExtents(small_disk, read_only=False)
     extents.create("ab12", 10_000 * P)
     layer = extents.open("ab12", writable=True)
     layer.write(0, page(1))

@@ -82,7 +82,7 @@ def test_many_entries_take_several_frames(path, monkeypatch):
 
 def test_torn_tail_at_every_length(path):
     whole = encode_header(LAYER, SIZE, 0) + frames(ONE)
-    last = frames(LONG, sequence=1)
+    last = frames(LONG[:480], sequence=1)
     for length in range(len(last)):
         path.write_bytes(whole + last[:length])
         assert shape(path) == (SIZE, [(0, 10, DATA)]), length
