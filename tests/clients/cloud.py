@@ -31,10 +31,6 @@ START_TIMEOUT_S = 60
 
 SERVE = """
 import json, os, sys
-from pithos_api import app
-from pithos_api.image import views as image
-from pithos_api.pithos import views as pithos
-app.create_app.__defaults__ = ((*dict.fromkeys((*app.ENDPOINTS, pithos.ENDPOINT, image.ENDPOINT)),),)
 from pithos_api.server import run_api_server
 from pithos_api.settings import PasswordCost, Settings
 
