@@ -7,6 +7,7 @@ compared before each put, so a file that changed meanwhile is noticed, and damag
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -54,7 +55,10 @@ def upload(pithos: Pithos, file: BinaryIO, target: NewContent, progress: Progres
 def upload_stream(
     pithos: Pithos, file: BinaryIO, target: NewContent, progress: Progress
 ) -> UploadSummary:
-    """Make an object of a pipe: every block but zeros is sent, since nothing can be read twice."""
+    """Make an object of a pipe: every block but zeros is sent, since nothing can be read twice.
+
+    Nothing of `file` may be buffered: it is read by its descriptor.
+    """
     rules = pithos.block_rules(target.container)
     progress.start("sending", 0)
     hashes: list[bytes] = []
@@ -136,11 +140,13 @@ def _summary(hashmap: Hashmap, sent: int) -> UploadSummary:
 
 def _batches(file: BinaryIO, rules: BlockRules) -> Iterator[bytes]:
     """The stream in pieces of whole blocks; only the last may be shorter."""
+    fd = file.fileno()
     size = max(1, BATCH_SIZE // rules.block_size) * rules.block_size
     while True:
         batch = bytearray()
         while len(batch) < size:
-            piece = file.read(size - len(batch))
+            # Not file.read: that goes on reading in C where a Ctrl-C finds no way in.
+            piece = os.read(fd, size - len(batch))
             if not piece:
                 break
             batch += piece

@@ -25,6 +25,8 @@ STANDARD = "-"
 
 def run_upload(context: Context, args: Namespace) -> None:
     """Upload one file."""
+    if args.source == STANDARD and args.password_stdin:
+        raise UsageError("standard input cannot be the password and the file")
     container, name = _upload_target(args.source, args.target)
     guessed = mimetypes.guess_type(name)[0] or "application/octet-stream"
     target = NewContent(container, name, args.content_type or guessed, args.no_replace)

@@ -59,6 +59,8 @@ def test_a_directory_is_no_file(alice, container, tmp_path):
         ("file", "info", "/"),
         ("file", "list", "c", "--limit"),
         ("container", "create", "a/b"),
+        ("file", "upload", "-", "c/o", "--password-stdin"),
+        ("file", "upload", "-", "c"),
         ("whoami", "--json=1"),
         ("config", "set", "nothing", "x"),
         ("--timeout", "soon", "whoami"),
