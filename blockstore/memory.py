@@ -19,7 +19,6 @@ from blockstore.argument_checks import (
     check_head_changes,
     check_layer_id,
     check_layer_size,
-    check_page_range,
     head_key,
     lease_holder,
     lease_key,
@@ -36,7 +35,6 @@ from blockstore.errors import (
     StoreUsageError,
 )
 from blockstore.interface import (
-    PAGE_SIZE,
     BlockKind,
     BlockRecord,
     Blocks,
@@ -47,11 +45,9 @@ from blockstore.interface import (
     Heads,
     Lease,
     Leases,
-    PageState,
-    Run,
     StoreInfo,
 )
-from blockstore.page_states import PageStates
+from blockstore.memory_layer import LayerState, MemoryLayer
 from native.digest import digest
 
 if TYPE_CHECKING:
@@ -64,21 +60,12 @@ BLOCK_SIZE_MIN = 64 * 2**10
 BLOCK_SIZE_MAX = 4 * 2**20
 TOUCH_GRAIN_S = 3600
 
-_NUL_PAGE = bytes(PAGE_SIZE)
-
 
 @dataclass(slots=True)
 class _Block:
     content: bytes
     kind: BlockKind
     touched: int
-
-
-@dataclass(slots=True)
-class _LayerState:
-    size: int
-    states: PageStates = field(default_factory=PageStates)
-    pages: dict[int, bytes] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -96,7 +83,7 @@ class _State:
     blocks: dict[bytes, _Block] = field(default_factory=dict)
     heads: dict[bytes, Head] = field(default_factory=dict)
     head_version: int = 0
-    layers: dict[str, _LayerState] = field(default_factory=dict)
+    layers: dict[str, LayerState] = field(default_factory=dict)
     leases: dict[bytes, _Holding] = field(default_factory=dict)
     lease_epoch: int = 0
 
@@ -330,7 +317,7 @@ class MemoryExtents:
         self._handle.check_writable()
         check_layer_id(layer_id)
         check_layer_size(size)
-        self._add(layer_id, _LayerState(size))
+        self._add(layer_id, LayerState(size))
 
     def open(self, layer_id: str, *, writable: bool) -> MemoryLayer:
         if writable:
@@ -343,7 +330,7 @@ class MemoryExtents:
         check_layer_id(new_id)
         with self._handle.lock:
             source = self._find(layer_id)
-            copy = _LayerState(source.size, pages=dict(source.pages))
+            copy = LayerState(source.size, pages=dict(source.pages))
             for first, count, state in source.states.changed_runs():
                 copy.states.set(first, count, state)
             self._add(new_id, copy)
@@ -359,105 +346,19 @@ class MemoryExtents:
         with self._handle.lock:
             return sorted(self._layers)
 
-    def _add(self, layer_id: str, layer: _LayerState) -> None:
+    def _add(self, layer_id: str, layer: LayerState) -> None:
         with self._handle.lock:
             if layer_id in self._layers:
                 raise StoreUsageError(f"layer {layer_id} exists already")
             self._layers[layer_id] = layer
 
-    def _find(self, layer_id: str) -> _LayerState:
+    def _find(self, layer_id: str) -> LayerState:
         check_layer_id(layer_id)
         with self._handle.lock:
             layer = self._layers.get(layer_id)
         if layer is None:
             raise NotFound("layer", layer_id)
         return layer
-
-
-class MemoryLayer:
-    """`interface.Layer` over a dict of pages."""
-
-    def __init__(
-        self, layer_id: str, layer: _LayerState, lock: threading.RLock, writable: bool
-    ) -> None:
-        self.layer_id = layer_id
-        self.size = layer.size
-        self._layer = layer
-        self._lock = lock
-        self._writable = writable
-        self._closed = False
-
-    def read_into(self, offset: int, out: memoryview) -> None:
-        first, count = self._check(offset, len(out))
-        with self._lock:
-            pages = [self._layer.pages.get(first + step, _NUL_PAGE) for step in range(count)]
-        out[:] = b"".join(pages)
-
-    def write(self, offset: int, data: Buffer) -> None:
-        view = memoryview(data).cast("B")
-        first, count = self._check(offset, len(view), write=True)
-        with self._lock:
-            for step in range(count):
-                page = view[step * PAGE_SIZE : (step + 1) * PAGE_SIZE]
-                self._layer.pages[first + step] = bytes(page)
-            self._layer.states.set(first, count, PageState.DATA)
-
-    def zero(self, offset: int, length: int) -> None:
-        first, count = self._check(offset, length, write=True)
-        with self._lock:
-            self._drop_pages(first, count)
-            self._layer.states.set(first, count, PageState.ZERO)
-
-    def allocate(self, offset: int, length: int) -> None:
-        first, count = self._check(offset, length, write=True)
-        with self._lock:
-            self._drop_pages(first, count)
-            self._layer.states.set(first, count, PageState.DATA)
-
-    def runs(self, offset: int, length: int) -> list[Run]:
-        self._check(offset, length)
-        with self._lock:
-            return self._layer.states.byte_runs(offset, length)
-
-    def flush(self) -> None:
-        self._check_open(write=True)
-
-    def resize(self, size: int) -> None:
-        self._check_open(write=True)
-        check_layer_size(size)
-        with self._lock:
-            page_count = size // PAGE_SIZE
-            for page in [page for page in self._layer.pages if page >= page_count]:
-                del self._layer.pages[page]
-            self._layer.states.forget(page_count)
-            self._layer.size = self.size = size
-
-    def stored_bytes(self) -> int:
-        self._check_open()
-        return self._layer.states.data_pages * PAGE_SIZE
-
-    def close(self) -> None:
-        self._closed = True
-
-    def _drop_pages(self, first: int, count: int) -> None:
-        pages = self._layer.pages
-        if count < len(pages):
-            dropped = [page for page in range(first, first + count) if page in pages]
-        else:
-            dropped = [page for page in pages if first <= page < first + count]
-        for page in dropped:
-            del pages[page]
-
-    def _check(self, offset: int, length: int, write: bool = False) -> tuple[int, int]:
-        self._check_open(write)
-        check_page_range(self.layer_id, self._layer.size, offset, length)
-        return offset // PAGE_SIZE, length // PAGE_SIZE
-
-    def _check_open(self, write: bool = False) -> None:
-        if self._closed:
-            raise StoreUsageError(f"layer {self.layer_id} was closed")
-        if write and not self._writable:
-            raise StoreUsageError(f"layer {self.layer_id} is open for reading only")
 
 
 class MemoryLeases:
