@@ -21,7 +21,7 @@ from archipelago import (
     VolumeNotFound,
     VolumeReadOnly,
 )
-from blockstore.errors import NotFound, StoreError, StoreFull, StoreUnavailable, StoreUsageError
+from blockstore import NotFound, StoreError, StoreFull, StoreUnavailable, StoreUsageError
 from pithos_api.identity.errors import Forbidden, IdentityConflict, IdentityError, Unauthorized
 from pithos_api.namespace.errors import (
     AlreadyExists,

@@ -8,7 +8,7 @@ from flask import current_app
 from sqlalchemy import Engine
 
 from archipelago import Catalog, Maps
-from blockstore.interface import Store
+from blockstore import Store
 from pithos_api.identity.accounts import Identity
 from pithos_api.namespace.namespace import Namespace
 from pithos_api.settings import Settings

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import time
 import uuid
-from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import (
@@ -19,6 +18,8 @@ from sqlalchemy import (
     Row,
     Select,
     Table,
+    and_,
+    bindparam,
     delete,
     insert,
     or_,
@@ -38,10 +39,32 @@ from pithos_api.identity.errors import (
 )
 from pithos_api.identity.passwords import PASSWORD_SIZE_MAX, Passwords
 from pithos_api.identity.records import MEMBER, ROLES, Principal, Project, Token, User
-from pithos_api.identity.tokens import TOKEN_SIZE_MAX, TokenCache, new_token_value, token_digest
+from pithos_api.identity.tokens import TOKEN_SIZE_MAX, new_token_value, token_digest
 from pithos_api.settings import DEFAULT_COST, TOKEN_LIFETIME_S, PasswordCost
 
 NAME_SIZE_MAX = 255
+_TOKEN = (
+    select(
+        tokens.c.user,
+        tokens.c.project,
+        tokens.c.created,
+        tokens.c.expires,
+        users.c.name.label("user_name"),
+        users.c.enabled,
+        projects.c.name.label("project_name"),
+        assignments.c.role,
+    )
+    .join(users, users.c.id == tokens.c.user)
+    .outerjoin(projects, projects.c.id == tokens.c.project)
+    .outerjoin(
+        assignments,
+        and_(assignments.c.user == tokens.c.user, assignments.c.project == tokens.c.project),
+    )
+    .where(tokens.c.digest == bindparam("digest"))
+    .order_by(assignments.c.role)
+)
+"""A token with its owner: a row for each role in its project, or one with none."""
+
 _ID = re.compile(r"[0-9a-fA-F]{32}")
 
 
@@ -57,7 +80,6 @@ class Identity:
         self._engine = engine
         self._passwords = Passwords(cost)
         self._lifetime_s = token_lifetime_s
-        self._cache = TokenCache()
 
     # Users
 
@@ -114,7 +136,6 @@ class Identity:
                 update(users).where(users.c.id == row.id).values(password_hash=stored)
             )
             connection.execute(delete(tokens).where(tokens.c.user == row.id))
-        self._cache.forget()
 
     def set_enabled(self, user: str, enabled: bool) -> None:
         """Let a user in or not; tokens of a disabled one are revoked. NoSuchUser."""
@@ -123,14 +144,12 @@ class Identity:
             connection.execute(update(users).where(users.c.id == row.id).values(enabled=enabled))
             if not enabled:
                 connection.execute(delete(tokens).where(tokens.c.user == row.id))
-        self._cache.forget()
 
     def delete_user(self, user: str) -> None:
         """With tokens and roles; projects and their data stay. NoSuchUser."""
         with writing(self._engine) as connection:
             row = _user_row(connection, user)
             connection.execute(delete(users).where(users.c.id == row.id))
-        self._cache.forget()
 
     # Projects
 
@@ -172,7 +191,6 @@ class Identity:
                 update(users).where(users.c.default_project == row.id).values(default_project=None)
             )
             connection.execute(delete(projects).where(projects.c.id == row.id))
-        self._cache.forget()
 
     def assign(self, user: str, project: str, role: str = MEMBER) -> None:
         """Give a role in a project. NoSuchUser, NoSuchProject, IdentityInvalid."""
@@ -180,7 +198,6 @@ class Identity:
         with writing(self._engine) as connection:
             user_id = _user_row(connection, user).id
             _assign(connection, user_id, _project_row(connection, project).id, role)
-        self._cache.forget()
 
     def unassign(self, user: str, project: str, role: str = MEMBER) -> None:
         """Take a role away; nothing happens when it was not given. NoSuchUser, NoSuchProject."""
@@ -194,7 +211,6 @@ class Identity:
                     assignments.c.role == role,
                 )
             )
-        self._cache.forget()
 
     # Tokens
 
@@ -225,32 +241,24 @@ class Identity:
         return self.lookup(value).principal
 
     def lookup(self, value: str) -> Token:
-        """The token and all that is known of it. Unauthorized."""
+        """The token and all that is known of it, as of now. Unauthorized."""
         if not value or len(value) > TOKEN_SIZE_MAX:
             raise Unauthorized
-        digest = token_digest(value)
-        known = self._cache.get(digest)
-        if known is not None:
-            return replace(known, value=value)
         with reading(self._engine) as connection:
-            row = connection.execute(
-                select(tokens, users.c.enabled)
-                .join(users, users.c.id == tokens.c.user)
-                .where(tokens.c.digest == digest)
-            ).one_or_none()
-            if row is None or not row.enabled or row.expires <= time.time():
-                raise Unauthorized
-            principal = _principal(connection, row.user, row.project)
-        token = Token(value, principal, row.created, row.expires)
-        self._cache.put(digest, replace(token, value=""))
-        return token
+            rows = connection.execute(_TOKEN, {"digest": token_digest(value)}).all()
+        if not rows or not rows[0].enabled or rows[0].expires <= time.time():
+            raise Unauthorized
+        first = rows[0]
+        roles = tuple(row.role for row in rows if row.role is not None)
+        if first.project is not None and not roles:
+            raise Unauthorized
+        principal = Principal(first.user, first.user_name, first.project, first.project_name, roles)
+        return Token(value, principal, first.created, first.expires)
 
     def revoke(self, value: str) -> None:
         """The token is good no more. Nothing happens when it was not."""
-        digest = token_digest(value)
         with writing(self._engine) as connection:
-            connection.execute(delete(tokens).where(tokens.c.digest == digest))
-        self._cache.forget(digest)
+            connection.execute(delete(tokens).where(tokens.c.digest == token_digest(value)))
 
     def _issue(self, user_id: str, project: str | None, expires: float) -> Token:
         value, now = new_token_value(), time.time()

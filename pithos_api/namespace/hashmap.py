@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 
 from blake3 import blake3
 
-from blockstore.block_id import ID_SIZE, ZERO_ID, empty_digest
+from blockstore import ID_SIZE, ZERO_ID, empty_digest
 
 _PAD = bytes(ID_SIZE)
 

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Row, delete, func, insert, select, update
 
 from archipelago import MapRoot, Maps
-from blockstore.interface import Store
+from blockstore import Store
 from pithos_api.database.engine import insert_absent, reading, writing
 from pithos_api.database.tables import accounts, containers, images, objects
 from pithos_api.namespace import possession

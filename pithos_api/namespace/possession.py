@@ -12,8 +12,7 @@ from typing import TypeVar
 
 from sqlalchemy import Engine, select
 
-from blockstore.block_id import ZERO_ID
-from blockstore.interface import Blocks
+from blockstore import ZERO_ID, Blocks
 from pithos_api.database.engine import PARAMETERS_MAX, insert_absent, reading, writing
 from pithos_api.database.tables import possessions
 

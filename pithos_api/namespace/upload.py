@@ -10,7 +10,7 @@ import hashlib
 from dataclasses import dataclass
 
 from archipelago import MapRoot, Maps
-from blockstore.interface import Store
+from blockstore import Store
 from pithos_api.namespace.hashmap import MerkleTree
 
 BATCH_SIZE = 4 * 2**20

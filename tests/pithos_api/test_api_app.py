@@ -12,8 +12,7 @@ import pytest
 from flask import Blueprint, Flask, Response
 from flask.testing import FlaskClient
 
-from blockstore import Store
-from blockstore.errors import BlockCorrupt, StoreFull, StoreUnavailable
+from blockstore import BlockCorrupt, Store, StoreFull, StoreUnavailable
 from pithos_api.app import close_app, create_app
 from pithos_api.endpoint import Endpoint
 from pithos_api.faults import Fault, HttpError

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, select, update
 
-from pithos_api.database.engine import reading, writing
+from pithos_api.database.engine import open_engine, reading, writing
 from pithos_api.database.tables import tokens, users
 from pithos_api.identity.accounts import Identity
 from pithos_api.identity.errors import (
@@ -125,7 +125,7 @@ def test_expired_is_refused_and_pruned(alice: Identity, engine: Engine) -> None:
     assert len(digests) == 1
 
 
-def test_a_known_token_expires_too(engine: Engine) -> None:
+def test_a_token_without_a_lifetime_is_expired(engine: Engine) -> None:
     identity = Identity(engine, CHEAP, token_lifetime_s=0)
     identity.create_user("alice", SECRET)
     token = identity.authenticate("alice", SECRET)
@@ -133,12 +133,21 @@ def test_a_known_token_expires_too(engine: Engine) -> None:
         identity.check(token.value)
 
 
-def test_checking_twice_asks_the_database_once(alice: Identity, engine: Engine) -> None:
+def test_revocation_counts_at_once_for_another_process(alice: Identity, tmp_path: Path) -> None:
+    engine = open_engine(f"sqlite:///{tmp_path}/api.sqlite")
+    other = Identity(engine, CHEAP)
     token = alice.authenticate("alice", SECRET)
-    first = alice.check(token.value)
-    with writing(engine) as connection:
-        connection.execute(tokens.delete())
-    assert alice.check(token.value) == first  # for a few seconds
+    assert other.check(token.value) == token.principal
+    alice.revoke(token.value)
+    with pytest.raises(Unauthorized):
+        other.check(token.value)
+    engine.dispose()
+
+
+def test_all_roles_are_known(alice: Identity) -> None:
+    alice.assign("alice", "alice", ADMIN)
+    token = alice.authenticate("alice", SECRET)
+    assert alice.check(token.value).roles == token.principal.roles == (ADMIN, MEMBER)
 
 
 def test_rescope(alice: Identity) -> None:

@@ -6,7 +6,7 @@ import hashlib
 
 import pytest
 
-from blockstore.block_id import ZERO_ID
+from blockstore import ZERO_ID
 from pithos_api.namespace.hashmap import MerkleTree, merkle_hash
 
 BLOCK_SIZE = 4 * 2**20

@@ -8,8 +8,7 @@ import random
 import pytest
 
 from archipelago import EMPTY_MAP, Content, Maps
-from blockstore import Store, open_store
-from blockstore.block_id import ZERO_ID
+from blockstore import ZERO_ID, Store, open_store
 from pithos_api.namespace.hashmap import merkle_hash
 from pithos_api.namespace.upload import BATCH_SIZE, Upload, UploadResult
 
