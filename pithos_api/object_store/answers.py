@@ -10,6 +10,7 @@ from flask import Response, request
 from werkzeug.datastructures import Headers
 
 from pithos_api.faults import Fault
+from pithos_api.object_store.body import CLIENT_CLOSED_REQUEST, discard_body
 
 HTML = "text/html; charset=UTF-8"
 TEXT = "text/plain; charset=utf-8"
@@ -32,6 +33,8 @@ def answer(
 
 def render(fault: Fault) -> Response:
     """An error in Swift's words: a short page, and for a 401 the challenge."""
+    if fault.status != CLIENT_CLOSED_REQUEST:
+        discard_body(request.environ)
     headers = list(fault.headers.items())
     if fault.status == HTTPStatus.UNAUTHORIZED:
         headers.append(("WWW-Authenticate", f'Swift realm="{_realm()}"'))

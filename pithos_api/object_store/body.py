@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Protocol
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
 
 from gunicorn.http.errors import (  # type: ignore[import-untyped]
     NoMoreData,
@@ -11,7 +11,7 @@ from gunicorn.http.errors import (  # type: ignore[import-untyped]
 )
 
 from pithos_api.faults import HttpError
-from pithos_api.object_store.limits import BODY_CHUNK_SIZE, OBJECT_SIZE_MAX
+from pithos_api.object_store.limits import BODY_CHUNK_SIZE, DISCARD_SIZE_MAX, OBJECT_SIZE_MAX
 
 CLIENT_CLOSED_REQUEST = 499
 
@@ -52,6 +52,21 @@ def body_chunks(source: ByteSource, length: int | None) -> Iterator[bytes]:
         yield data
     if length is not None and received < length:
         raise HttpError(CLIENT_CLOSED_REQUEST, f"body ended after {received} of {length} bytes")
+
+
+def discard_body(environ: Mapping[str, Any]) -> None:
+    """Read away a refused request's body, if its end is known and near.
+
+    Not a chunked one: its sender may take his time, and waits for no answer meanwhile.
+    """
+    length = environ.get("CONTENT_LENGTH") or ""
+    if not (length.isascii() and length.isdigit()) or int(length) > DISCARD_SIZE_MAX:
+        return
+    try:
+        while environ["wsgi.input"].read(BODY_CHUNK_SIZE):
+            pass
+    except (ParseException, OSError):
+        return
 
 
 def _read(source: ByteSource, size: int) -> bytes:

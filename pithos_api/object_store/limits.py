@@ -43,8 +43,9 @@ RANGE_OVERLAP_MAX: Final = 2
 BODY_CHUNK_SIZE: Final = 2**20
 """Bytes of a request body held at a time."""
 
-META_BODY_SIZE_MAX: Final = 2**20
-"""Bytes of a body that a metadata request may carry; it is read and ignored."""
+DISCARD_SIZE_MAX: Final = 16 * 2**20
+"""Bytes of the body of a refused request that are read away, to use the connection on; a client
+that has more to send finds the connection closed."""
 
 POLICY: Final = "default"
 """The one storage policy: every block goes to the same pool."""

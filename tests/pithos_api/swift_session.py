@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import time
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
 from flask import Flask
@@ -16,6 +20,9 @@ from pithos_api.database.engine import writing
 from pithos_api.database.tables import objects
 from pithos_api.identity.records import READER
 from pithos_api.services import EXTENSION, Services
+
+if TYPE_CHECKING:
+    from conftest import ApiServer
 
 PASSWORDS = {name: f"{name}'s secret" for name in ("alice", "bob", "root")}
 
@@ -62,6 +69,67 @@ class Swift:
         found = self.services.namespace.object(self.project, container, name)
         with writing(self.services.engine) as connection:
             connection.execute(update(objects).where(objects.c.id == found.id).values(md5=None))
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: http.client.HTTPMessage
+    body: bytes
+
+    @property
+    def text(self) -> str:
+        return self.body.decode()
+
+
+class SwiftConnection:
+    """Calls as one user over a connection to a server."""
+
+    def __init__(self, address: tuple[str, int], path: str, token: str) -> None:
+        self.address = address
+        self.path = path
+        self.token = token
+        self.connection = http.client.HTTPConnection(*address, timeout=60)
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        all_headers = {"X-Auth-Token": self.token, **(headers or {})}
+        self.connection.request(method, self.path + path, body, all_headers)
+        answer = self.connection.getresponse()
+        return Answer(answer.status, answer.headers, answer.read())
+
+    def again(self) -> SwiftConnection:
+        """The same user on another connection."""
+        return SwiftConnection(self.address, self.path, self.token)
+
+    def __enter__(self) -> SwiftConnection:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.connection.close()
+
+
+def connect(address: tuple[str, int], user: str, password: str) -> SwiftConnection:
+    """Log in over Swift v1."""
+    with contextlib.closing(http.client.HTTPConnection(*address, timeout=60)) as connection:
+        headers = {"X-Auth-User": user, "X-Auth-Key": password}
+        connection.request("GET", "/auth/v1.0", headers=headers)
+        answer = connection.getresponse()
+        answer.read()
+        assert answer.status in (200, 204)
+        path = urlsplit(answer.headers["X-Storage-Url"]).path
+        return SwiftConnection(address, path, str(answer.headers["X-Auth-Token"]))
+
+
+@pytest.fixture
+def swift_connection(api_server: ApiServer) -> Iterator[SwiftConnection]:
+    with connect(api_server.address, "alice", PASSWORDS["alice"]) as connection:
+        yield connection
 
 
 @pytest.fixture
