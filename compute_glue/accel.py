@@ -22,6 +22,7 @@ CACHE_NAME = "accelerator.json"
 PROBE_S = 20.0
 """A kernel under working KVM says its first word in a second or two."""
 
+ERROR_LENGTH_MAX = 120
 KERNEL_SPEAKS = rb"\[ +\d+\.\d+\]|Linux version|login:"
 
 
@@ -67,7 +68,7 @@ def _probe(machine: Machine) -> Accelerator:
         except GuestGone:
             guest.wait()
             last = (guest.errors().splitlines() or ["QEMU ended"])[-1]
-            why = f"a trial boot under KVM failed: {last}"
+            why = f"a trial boot under KVM failed: {last[:ERROR_LENGTH_MAX]}"
             return Accelerator("tcg", why, lasting="kvm" in last.lower())
     return Accelerator("kvm", "a trial boot under KVM worked")
 

@@ -68,7 +68,7 @@ def build_parser(commands: Sequence[Command], groups: Mapping[str, tuple[str, st
             place = group_words[group]
         leaf = _parser_of(place, name, command.summary, command.detail, command.examples)
         command.arguments(leaf)
-        leaf.set_defaults(run=command.run)
+        leaf.set_defaults(perform=command.run)
     return parser
 
 

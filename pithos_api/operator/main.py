@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options.json = getattr(options, "json", False)
     try:
         with Deployment(_configuration(options)) as deployment:
-            code = options.run(Invocation(options, deployment))
+            code = options.perform(Invocation(options, deployment))
         sys.stdout.flush()
         return code or 0
     except KeyboardInterrupt:
