@@ -67,7 +67,7 @@ build/native/libblake3.a: native/build_blake3.sh | build/packages
 
 # --no-build-isolation: one compiler run per change, and no second download of Cython.
 build/installed: pyproject.toml .ci/constraints.txt $(NATIVE) build/native/libblake3.a | $(BIN)/python
-	$(BIN)/pip install -q --disable-pip-version-check -c .ci/constraints.txt setuptools cython
+	$(BIN)/pip install -q --disable-pip-version-check -c .ci/constraints.txt 'setuptools>=80' 'cython>=3.1'
 	$(BIN)/pip install -q --disable-pip-version-check -c .ci/constraints.txt --no-build-isolation -e .
 	@touch $@
 
