@@ -38,6 +38,10 @@ NEARLY_FULL_BYTES = 2**20
 """LMDB reports a short write as EIO; with less than this free, it was for lack of room."""
 
 DATA_FILE = "data.mdb"
+LOCK_FILE = "lock.mdb"
+
+LOCK_FILE_SIZE = 17 * 4096
+"""Bytes that lock.mdb has for READERS_MAX readers, rounded up."""
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -200,6 +204,7 @@ def _open(
 ) -> tuple[lmdb.Environment, dict[str, Table]]:
     if not create:
         _check_present(path)
+    _reserve_lock_file(path)
     try:
         environment = lmdb.open(
             str(path),
@@ -233,6 +238,29 @@ def _check_present(path: Path) -> None:
         raise Corrupt("the index", str(data_file), "absent; rebuild-index makes it anew") from None
     if size == 0:
         raise Corrupt("the index", str(data_file), "empty; rebuild-index makes it anew")
+
+
+def _reserve_lock_file(path: Path) -> None:
+    # LMDB makes it sparse and writes to it through a mapping: on a full disk, that is a SIGBUS.
+    try:
+        descriptor = os.open(path / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        if error.errno in (errno.EROFS, errno.EACCES):
+            return  # LMDB does without, or says that it cannot
+        raise _room_error(error, path) from error
+    try:
+        if os.fstat(descriptor).st_blocks * 512 < LOCK_FILE_SIZE:
+            os.posix_fallocate(descriptor, 0, LOCK_FILE_SIZE)
+    except OSError as error:
+        raise _room_error(error, path) from error
+    finally:
+        os.close(descriptor)
+
+
+def _room_error(error: OSError, path: Path) -> Exception:
+    if error.errno in _NO_ROOM:
+        return StoreFull(f"no room for the index {path}: {error.strerror}")
+    return error
 
 
 def _check_size(environment: lmdb.Environment, path: Path) -> None:

@@ -77,6 +77,8 @@ class Ingest:
         self._buffer: SegmentBuffer | None = None
         self._writer: PackWriter | None = None
         self._full_writers: list[PackWriter] = []
+        self._abandoned: list[PackWriter] = []
+        """Kept open for their locks, so that nobody writes to them as long as we live."""
         self._in_buffer: dict[bytes, tuple[int, int]] = {}
         self._written: dict[bytes, _Written] = {}
         self._touched: set[bytes] = set()
@@ -89,7 +91,8 @@ class Ingest:
     def add(self, candidates: Sequence[Candidate], touched: Sequence[bytes]) -> None:
         """Take the blocks that are not pending already, and note the use of indexed ones.
 
-        StoreFull; OSError of the device. Blocks taken before an error stay.
+        StoreFull; OSError of the device. Of a call that failed nothing stays, as far as nobody
+        else can have relied on it.
         """
         if not candidates and not touched:
             return
@@ -97,9 +100,8 @@ class Ingest:
             self._check_usable()
             self._ticket += 1
             self._touched.update(touched)
-            for candidate in candidates:
-                if not self._is_pending(candidate.block_id):
-                    self._add(candidate)
+            if candidates:
+                self._add_all(candidates)
             waiting = len(self._written) + len(self._in_buffer) + len(self._touched)
         if waiting > PENDING_MAX:
             self.commit()
@@ -137,6 +139,9 @@ class Ingest:
                 if self._is_ours():
                     writer.cut()
                 writer.close()
+            for writer in self._abandoned:
+                writer.close()
+            self._abandoned = []
             self._full_writers = []
             self._writer = None
             if self._buffer is not None:
@@ -159,6 +164,36 @@ class Ingest:
     def _is_pending(self, block_id: bytes) -> bool:
         return block_id in self._in_buffer or block_id in self._written
 
+    def _add_all(self, candidates: Sequence[Candidate]) -> None:
+        kept = len(self._in_buffer)
+        writer = self._writer_for(0)
+        state = writer.state
+        try:
+            for candidate in candidates:
+                if not self._is_pending(candidate.block_id):
+                    self._add(candidate)
+                if kept and self._writer and self._writer.state != state:
+                    # A segment with blocks of others was written: that one stays.
+                    kept, writer, state = 0, self._writer, self._writer.state
+        except BaseException:
+            if writer is self._writer:
+                self._take_back(kept, writer, state)
+            raise
+
+    def _take_back(self, kept: int, writer: PackWriter, state: PackState) -> None:
+        if self._buffer is not None:
+            for block in self._buffer.blocks[kept:]:
+                del self._in_buffer[block.block_id]
+            self._buffer.keep(kept)
+        if writer.state != state:
+            writer.go_back(state)
+            self._written = {
+                block_id: written
+                for block_id, written in self._written.items()
+                if written.pack_id != writer.pack_id
+                or written.entry.offset < state.committed_length
+            }
+
     def _add(self, candidate: Candidate) -> None:
         if self._buffer is None:
             self._buffer = SegmentBuffer()
@@ -177,7 +212,7 @@ class Ingest:
         for entry in writer.append(self._buffer):
             self._written[entry.block_id] = _Written(writer.pack_id, entry)
         self._in_buffer = {}
-        self._buffer.clear()
+        self._buffer.keep(0)
 
     def _writer_for(self, size: int) -> PackWriter:
         if self._writer is not None and not self._writer.has_room(size):
@@ -255,7 +290,7 @@ class Ingest:
             self._lost = failure
             raise error from failure
         finally:
-            writer.close()
+            self._abandoned.append(writer)
 
     def _read_back(self, written: _Written) -> bytes:
         entry = written.entry

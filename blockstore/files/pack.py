@@ -91,6 +91,11 @@ class PackWriter:
         """Remove what never became durable."""
         os.ftruncate(self._descriptor, self.durable_length)
 
+    def go_back(self, state: PackState) -> None:
+        """Remove what was appended after `state`."""
+        os.ftruncate(self._descriptor, state.committed_length)
+        self.state = state
+
     def close(self) -> None:
         """Let go of the file and its lock."""
         os.close(self._descriptor)

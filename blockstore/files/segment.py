@@ -118,13 +118,15 @@ class SegmentBuffer:
         self._payload[self._end : payload_size] = bytes(payload_size - self._end)
         return self._view[start : _FRONT_SIZE_MAX + payload_size], entries, checksum
 
-    def clear(self) -> None:
-        """Empty it for the next segment."""
-        self._end = 0
-        self.blocks = []
+    def keep(self, count: int) -> None:
+        """Forget all but the first `count` blocks."""
+        self.blocks = self.blocks[:count]
+        last = self.blocks[-1] if self.blocks else None
+        self._end = round_up(last.position + last.length, PAYLOAD_ALIGNMENT) if last else 0
 
     def close(self) -> None:
         """Give the memory back."""
-        self._payload.release()
-        self._view.release()
-        self._memory.close()
+        with suppress(BufferError):  # the traceback of a failed write still refers to it
+            self._payload.release()
+            self._view.release()
+            self._memory.close()

@@ -40,6 +40,15 @@ PARTS = ("packs", "index", "extents", "heads.log", "store.new")
 
 REBUILT_INDEX = "index.new"
 
+_NO_PLACE = (
+    errno.EACCES,
+    errno.EEXIST,
+    errno.ENOENT,
+    errno.ENOTDIR,
+    errno.EPERM,
+    errno.EROFS,
+)
+
 
 class FilesStore:
     """`interface.Store` in a directory; from `open_files_store`."""
@@ -86,7 +95,7 @@ def create_files_store(directory: Path, options: StoreOptions) -> StoreInfo:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise StoreFull(f"no room for a store in {directory}: {error.strerror}") from error
-        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.ENOENT):
+        if error.errno in _NO_PLACE:
             raise StoreUnavailable(f"cannot make {directory}: {error.strerror}") from error
         raise
 
