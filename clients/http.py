@@ -7,7 +7,9 @@ method allows it.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -80,7 +82,7 @@ class Request:
 
 
 class Session:
-    """Sends requests as one user. One thread at a time."""
+    """Sends requests as one user, from any number of threads."""
 
     def __init__(
         self,
@@ -94,6 +96,7 @@ class Session:
         self._tokens = tokens
         self._timeout = (min(CONNECT_TIMEOUT_S, timeout_s), timeout_s)
         self._token = tokens.load(login.cache_key)
+        self._login_lock = threading.Lock()
         self._http = requests.Session()
         if ca_file is not None:
             self._http.verify = ca_file
@@ -106,12 +109,20 @@ class Session:
 
     def token(self) -> Token:
         """A token that is valid by its own word; logs in where there is none."""
-        if self._token is None or self._token.expires < time.time() + EXPIRY_MARGIN_S:
-            return self.log_in()
-        return self._token
+        with self._login_lock:
+            token = self._token
+            if token is None or token.expires < time.time() + EXPIRY_MARGIN_S:
+                token = self._log_in()
+            return token
 
     def log_in(self) -> Token:
-        """Get a new token by password and keep it. Denied when the server does not accept it."""
+        """Get a new token by password and keep it. Denied; OSError when it cannot be kept."""
+        with self._login_lock:
+            token = self._log_in()
+            self._tokens.save(self._login.cache_key, token)
+            return token
+
+    def _log_in(self) -> Token:
         headers = {"Content-Type": "application/json"}
         url = _tokens_url(self._login.auth_url)
         response = self._exchange("POST", url, headers, _auth(self._login))
@@ -119,12 +130,14 @@ class Session:
             raise Denied("wrong user name, password or project")
         _raise_for_status(response, ())
         self._token = _read_token(response)
-        self._tokens.save(self._login.cache_key, self._token)
+        with contextlib.suppress(OSError):  # the next command will log in again
+            self._tokens.save(self._login.cache_key, self._token)
         return self._token
 
     def log_out(self) -> None:
         """Revoke the kept token, and forget it."""
-        token, self._token = self._token, None
+        with self._login_lock:
+            token, self._token = self._token, None
         self._tokens.forget(self._login.cache_key)
         if token is not None and token.expires > time.time():
             headers = {"X-Auth-Token": token.value, "X-Subject-Token": token.value}
@@ -132,16 +145,21 @@ class Session:
 
     def send(self, request: Request) -> requests.Response:
         """The answer, below 300 or accepted by the caller; any other is raised as a ClientError."""
-        response = self._send_once(request)
+        token = self.token()
+        response = self._send_once(request, token)
         if response.status_code == requests.codes.unauthorized:
             response.close()
-            self.log_in()
-            response = self._send_once(request)
+            response = self._send_once(request, self._renewed(token))
         _raise_for_status(response, request.accept)
         return response
 
-    def _send_once(self, request: Request) -> requests.Response:
-        token = self.token()
+    def _renewed(self, refused: Token) -> Token:
+        """Another token than the refused one; threads that were refused together log in once."""
+        with self._login_lock:
+            token = self._token
+            return self._log_in() if token is None or token == refused else token
+
+    def _send_once(self, request: Request, token: Token) -> requests.Response:
         query = "?" + urlencode(request.query, quote_via=quote) if request.query else ""
         url = service_url(token, request.service) + request.path + query
         headers = {"X-Auth-Token": token.value, **request.headers}
@@ -161,7 +179,9 @@ class Session:
                 requests.Request(method, url, headers=dict(headers), data=body)
             )
             prepared.url = url  # as it is: an object's name may contain what looks like "/../"
-            proxies = self._http.merge_environment_settings(url, {}, stream, None, None)
+            proxies = self._http.merge_environment_settings(
+                url, {}, stream, self._http.verify, None
+            )
             return self._http.send(
                 prepared, timeout=self._timeout, allow_redirects=False, **proxies
             )

@@ -16,6 +16,9 @@ from clients.http import Request, Session, json_body, stream_body
 from clients.objects import container_path, object_path
 
 SERVICE = "pithos"
+PIECE_SIZE = 2**16
+"""Bytes read from a connection at a time; what a broken one loses at most."""
+
 _META_PREFIX = "x-object-meta-"
 _HEX = re.compile(rf"[0-9a-f]{{{2 * DIGEST_SIZE}}}")
 
@@ -142,7 +145,7 @@ class Pithos:
         if response.status_code != requests.codes.partial_content:
             response.close()
             raise ServerFailed(f"the server answered a range with status {response.status_code}")
-        return stream_body(response, 1 << 18)
+        return stream_body(response, PIECE_SIZE)
 
 
 def _hashes(response: requests.Response) -> list[bytes]:

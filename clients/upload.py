@@ -8,7 +8,9 @@ compared before each put, so a file that changed meanwhile is noticed, and damag
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -19,6 +21,9 @@ from clients.progress import Progress
 
 BATCH_SIZE = 8 * 2**20
 """Bytes of blocks sent in one request."""
+
+CONNECTIONS = 3
+"""Batches under way at a time: one is read, one travels, one is made durable."""
 
 ROUNDS_MAX = 3
 """How often the server may ask for more (a collection of garbage may take a block meanwhile)."""
@@ -92,19 +97,32 @@ class _Sender:
         indexes = self._indexes(missing)
         progress.start("sending", sum(rules.block_length(i, size) for i in indexes))
         step = max(1, BATCH_SIZE // rules.block_size)
-        for first in range(0, len(indexes), step):
-            self._send_batch(indexes[first : first + step], progress)
+        pool = ThreadPoolExecutor(CONNECTIONS)
+        under_way: deque[Future[int]] = deque()
+        try:
+            for first in range(0, len(indexes), step):
+                if len(under_way) == CONNECTIONS:
+                    self._account(under_way.popleft(), progress)
+                under_way.append(pool.submit(self._send_batch, indexes[first : first + step]))
+            while under_way:
+                self._account(under_way.popleft(), progress)
+        finally:
+            # After an error nobody waits for what is still under way: it may be a minute.
+            pool.shutdown(wait=False, cancel_futures=True)
 
-    def _send_batch(self, indexes: list[int], progress: Progress) -> None:
+    def _account(self, batch: Future[int], progress: Progress) -> None:
+        length = batch.result()
+        self.sent += length
+        progress.advance(length)
+
+    def _send_batch(self, indexes: list[int]) -> int:
         hashmap, rules = self.hashmap, self.hashmap.rules
         blocks = [read_block(self.fd, rules, index, hashmap.size) for index in indexes]
         # Only the last of a request may be short; NULs at its end change no block's name.
         body = b"".join(block.ljust(rules.block_size, b"\0") for block in blocks[:-1]) + blocks[-1]
         answered = self.pithos.send_blocks(self.container, body)
         _check_sent(answered, [hashmap.hashes[index] for index in indexes])
-        length = sum(map(len, blocks))
-        self.sent += length
-        progress.advance(length)
+        return sum(map(len, blocks))
 
     def _indexes(self, missing: list[bytes]) -> list[int]:
         """Where in the file each missing block is first found, in order."""

@@ -68,7 +68,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except KeyboardInterrupt:
         note("kamaki: interrupted")
-        return EXIT_INTERRUPTED
+        sys.stderr.flush()
+        os._exit(EXIT_INTERRUPTED)  # not to wait for requests that are under way
     except BrokenPipeError:
         # What is left in the buffer can go nowhere, and must not raise again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
