@@ -50,18 +50,18 @@ class FilesExtents:
         if writable:
             self._check_writable()
         directory = self._path(layer_id)
-        self._check_present(layer_id, directory)
-        return FilesLayer(directory, layer_id, writable=writable)
+        with _absence_named(layer_id, directory):
+            return FilesLayer(directory, layer_id, writable=writable)
 
     def fork(self, layer_id: str, new_id: str) -> None:
         self._check_writable()
         check_layer_id(layer_id)
         check_layer_id(new_id)
         source = self._path(layer_id)
-        self._check_present(layer_id, source)
-        loaded = load_states(source / STATES_NAME, layer_id)
+        with _absence_named(layer_id, source):
+            loaded = load_states(source / STATES_NAME, layer_id)
         runs = list(loaded.states.changed_runs())
-        with self._new_directory(new_id) as directory:
+        with _absence_named(layer_id, source), self._new_directory(new_id) as directory:
             _copy_data(source, directory, layer_id, runs)
             write_states(directory / STATES_NAME, new_id, loaded.size, pack_states(runs))
 
@@ -84,12 +84,6 @@ class FilesExtents:
     def _check_writable(self) -> None:
         if self._read_only:
             raise StoreUnavailable(f"the store of {self._directory} is open read-only")
-
-    def _check_present(self, layer_id: str, directory: Path) -> None:
-        if not directory.is_dir():
-            raise NotFound("layer", layer_id)
-        if not (directory / STATES_NAME).exists():
-            raise Corrupt(f"layer {layer_id}", str(directory / STATES_NAME), "absent")
 
     def _path(self, layer_id: str) -> Path:
         return self._directory / layer_id[:2] / layer_id
@@ -120,6 +114,18 @@ class FilesExtents:
                 path = self._directory / name
                 with suppress(BlockingIOError, FileNotFoundError), _locked(path, wait=False):
                     shutil.rmtree(path, ignore_errors=True)
+
+
+@contextmanager
+def _absence_named(layer_id: str, directory: Path) -> Iterator[None]:
+    """In the block, a missing file means that there is no such layer, or that it is damaged."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        if not directory.is_dir():
+            raise NotFound("layer", layer_id) from None
+        where = str(error.filename or directory)
+        raise Corrupt(f"layer {layer_id}", where, "a file of it is absent") from error
 
 
 def _make_directory(path: Path) -> None:

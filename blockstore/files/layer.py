@@ -67,7 +67,7 @@ class FilesLayer:
         self._syncing = False
         self._users = 0
         self._closed = False
-        self._failure: OSError | None = None
+        self._failure: BaseException | None = None
 
     def read_into(self, offset: int, out: memoryview) -> None:
         view = out.cast("B")
@@ -86,7 +86,8 @@ class FilesLayer:
 
     def zero(self, offset: int, length: int) -> None:
         with self._using(offset, length, write=True):
-            self._data.punch(offset, length)
+            with no_room_is_store_full(f"layer {self.layer_id}"):
+                self._data.punch(offset, length)
             self._set(offset, length, PageState.ZERO)
 
     def allocate(self, offset: int, length: int) -> None:
@@ -150,7 +151,7 @@ class FilesLayer:
         if self._failure is not None:
             # What the kernel failed to write it no longer has; only the medium knows what is there.
             raise OSError(
-                self._failure.errno or errno.EIO,
+                errno.EIO,
                 f"an earlier flush of layer {self.layer_id} failed; it must be opened anew",
             ) from self._failure
 
@@ -181,8 +182,9 @@ class FilesLayer:
         with self._changed:
             # The layer may have shrunk since the range was checked.
             check_page_range(self.layer_id, self.size, offset, length)
-            if count and self._states.set(first, count, state):
+            if not self._states.is_state(first, count, state):
                 self._pending += pack_entry(first, count, state)
+                self._states.set(first, count, state)
 
     def _join_round(self) -> None:
         """Wait for, or do, a flush that begins after now."""
@@ -214,7 +216,10 @@ class FilesLayer:
             self._sync(resize_to)
             with self._changed:
                 self._round_done = number
-        except OSError as error:
+        except StoreFull:
+            raise
+        except BaseException as error:
+            # The changes it had taken are neither durable nor pending any more.
             with self._changed:
                 self._failure = error
             raise

@@ -17,6 +17,7 @@ import os
 import struct
 import threading
 import time
+import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,6 +48,7 @@ class FilesLeases:
         self._descriptor = -1
         """The open file description that all leases of this object are locked through."""
         self._closed = False
+        _open_leases.add(self)
 
     def close(self) -> None:
         """Free all leases of this object. Idempotent."""
@@ -98,6 +100,11 @@ class FilesLeases:
         if not present or not self._is_locked(epoch):
             return None
         return present.decode(errors="replace")
+
+    def abandon(self) -> None:
+        """In the child of a fork: let go of what is the parent's, so that it can die."""
+        self._lock = threading.Lock()
+        self.close()
 
     def _is_newest(self, lease: Lease) -> bool:
         key = lease_key(lease.name)
@@ -157,6 +164,18 @@ class FilesLeases:
         finally:
             os.close(descriptor)
         return bool(_FLOCK.unpack(answer)[0] != fcntl.F_UNLCK)
+
+
+_open_leases: weakref.WeakSet[FilesLeases] = weakref.WeakSet()
+
+
+def _abandon_after_fork() -> None:
+    # A child shares the open file description, and would keep its parent's leases alive.
+    for leases in list(_open_leases):
+        leases.abandon()
+
+
+os.register_at_fork(after_in_child=_abandon_after_fork)
 
 
 def _lock_byte(descriptor: int, epoch: int, kind: int) -> None:

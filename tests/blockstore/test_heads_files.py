@@ -1,9 +1,12 @@
 """Heads between their log and the index: crashes at each step, damage, rebuilding, compaction."""
 
+from contextlib import contextmanager
+
 import pytest
 
-from blockstore.errors import Corrupt, StoreUnavailable
+from blockstore.errors import Corrupt, StoreFull, StoreUnavailable
 from blockstore.files import heads as heads_module
+from blockstore.files.environment import MapFull
 from blockstore.files.heads import create_heads_log, open_heads, rebuild_heads
 from blockstore.files.index import create_index, open_index
 from blockstore.interface import HeadChange
@@ -253,6 +256,77 @@ def test_a_compaction_that_the_index_never_heard_of(place, monkeypatch):
     again = place.heads(index)
     assert contents(again) == before
     assert put(again, "gone", b"y") > before[0][1]
+
+
+class FailingIndex:
+    """An index whose next commits fail; `meanwhile` runs after each failure."""
+
+    def __init__(self, index):
+        self._index = index
+        self.error = None
+        self.failures = 0
+        self.meanwhile = lambda: None
+
+    def __getattr__(self, name):
+        return getattr(self._index, name)
+
+    @contextmanager
+    def write(self):
+        if not self.failures:
+            with self._index.write() as transaction:
+                yield transaction
+            return
+        self.failures -= 1
+        try:
+            with self._index.write() as transaction:
+                yield transaction
+                raise self.error
+        except type(self.error):
+            self.meanwhile()
+            raise
+
+
+@pytest.mark.parametrize("error", [StoreFull("full"), OSError(5, "the disk is gone")])
+def test_a_failed_commit_leaves_nothing(place, error):
+    index = FailingIndex(place.index())
+    heads = place.heads(index)
+    put(heads, "a", b"1")
+    before, log = contents(heads), place.log_path.read_bytes()
+    index.error, index.failures = error, 1
+    with pytest.raises(type(error)):
+        put(heads, "a", b"2")
+    assert place.log_path.read_bytes() == log
+    assert contents(heads) == before
+    put(heads, "a", b"3")
+    before = contents(heads)
+    fresh = place.fresh_index()
+    rebuild_heads(fresh, place.log_path)
+    assert contents(place.heads(fresh)) == before
+
+
+def test_an_update_that_outgrows_the_index_is_tried_again(place):
+    index = FailingIndex(place.index())
+    heads = place.heads(index)
+    index.error, index.failures = MapFull("outgrown"), 1
+    put(heads, "a", b"1")
+    assert (index.failures, heads.get("a").value) == (0, b"1")
+    index = place.fresh_index()
+    assert rebuild_heads(index, place.log_path) == 1
+
+
+def test_a_failed_commit_that_another_writer_completed(place):
+    index = FailingIndex(place.index())
+    heads, other = place.heads(index), place.heads()
+    put(heads, "a", b"1")
+    index.error, index.failures = StoreFull("full"), 1
+    index.meanwhile = lambda: put(other, "b", b"1")
+    version = put(heads, "a", b"2")
+    assert (heads.get("a").version, heads.get("a").value) == (version, b"2")
+    assert other.get("b").value == b"1"
+    before = contents(heads)
+    fresh = place.fresh_index()
+    assert rebuild_heads(fresh, place.log_path) == 2
+    assert contents(place.heads(fresh)) == before
 
 
 def test_read_only(place):

@@ -151,6 +151,20 @@ def test_a_flush_that_failed_is_final(layer, extents, monkeypatch):
     again.close()
 
 
+def test_an_interrupted_flush_is_final_too(layer, monkeypatch):
+    layer.write(0, page(1))
+
+    def interrupted(descriptor):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fdatasync", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        layer.flush()
+    monkeypatch.undo()
+    with pytest.raises(OSError, match="opened anew"):
+        layer.flush()
+
+
 def test_every_waiting_caller_sees_the_failure(layer, monkeypatch):
     layer.write(0, page(1))
     entered, proceed, outcomes = threading.Event(), threading.Event(), []

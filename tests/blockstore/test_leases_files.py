@@ -1,6 +1,7 @@
 """Leases between processes: the kernel tells who is alive."""
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -16,6 +17,8 @@ STORE_ID = "5a" * 16
 ROOT = Path(__file__).parents[2]
 
 CHILD = """
+import os
+import signal
 import sys
 from pathlib import Path
 from blockstore.errors import LeaseHeld, LeaseLost
@@ -29,6 +32,12 @@ for line in sys.stdin:
         if line == "check\\n":
             leases.check(lease)
             answer = "good"
+        elif line == "fork\\n":
+            answer = str(os.fork())
+            if answer == "0":
+                for descriptor in (0, 1, 2):
+                    os.close(descriptor)
+                signal.pause()
         else:
             lease = leases.acquire("volume", "child", seize=line == "seize\\n")
             answer = f"epoch {lease.epoch} {lease.seized}"
@@ -97,6 +106,17 @@ def test_a_killed_process_loses_it(leases, child):
     lease = leases.acquire("volume", "me")
     assert not lease.seized
     assert lease.epoch > epoch
+
+
+def test_a_forked_child_does_not_keep_it_alive(leases, child):
+    child.ask("acquire")
+    orphan = int(child.ask("fork"))
+    child.kill()
+    try:
+        assert leases.holder("volume") is None
+        os.kill(orphan, 0)
+    finally:
+        os.kill(orphan, signal.SIGKILL)
 
 
 def test_seized_from_a_living_process(leases, child):
