@@ -17,6 +17,8 @@ from gunicorn.arbiter import Arbiter  # type: ignore[import-untyped]
 from blockstore import open_store
 from pithos_api.app import close_app, create_app
 from pithos_api.database.migrations import upgrade
+from pithos_api.housekeeping import Housekeeper
+from pithos_api.services import EXTENSION
 from pithos_api.settings import Settings
 from pithos_api.worker import Worker
 
@@ -49,9 +51,10 @@ class _Server(BaseApplication):  # type: ignore[misc]
     """gunicorn's view of us."""
 
     def __init__(self, settings: Settings, ready: Callable[[str], None] | None) -> None:
-        self._settings = settings
+        self.settings = settings
         self._ready = ready
         self._app: Flask | None = None
+        self._housekeeper: Housekeeper | None = None
         super().__init__()
 
     def load_config(self) -> None:
@@ -61,11 +64,12 @@ class _Server(BaseApplication):  # type: ignore[misc]
 
     def load(self) -> Flask:
         """Called in each worker after fork."""
-        self._app = create_app(self._settings)
+        self._app = create_app(self.settings)
+        self._housekeeper = Housekeeper(self._app.extensions[EXTENSION].namespace)
         return self._app
 
     def _options(self) -> dict[str, Any]:
-        settings = self._settings
+        settings = self.settings
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         return {
             "bind": [f"{host}:{settings.port}"],
@@ -91,5 +95,7 @@ class _Server(BaseApplication):  # type: ignore[misc]
             self._ready(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
 
     def _worker_exit(self, _arbiter: Arbiter, _worker: Worker) -> None:
+        if self._housekeeper is not None:
+            self._housekeeper.stop()
         if self._app is not None:
             close_app(self._app)

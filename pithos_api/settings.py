@@ -47,7 +47,10 @@ class Settings:
     token_lifetime_s: int = TOKEN_LIFETIME_S
     control_socket: str | None = None
     """Of the volume server on this machine, asked about volumes in use."""
+    idle_timeout_s: int = 60
+    """How long a client may stop sending or taking in the middle of a request."""
     shutdown_grace_s: int = 30
+    """For requests that are under way when the server is told to end."""
     password_cost: PasswordCost = DEFAULT_COST
     debug: bool = False
     """Log at debug level."""
@@ -59,8 +62,9 @@ class Settings:
             raise ValueError(f"not a database URL: {self.database_url!r}")
         if not 0 <= self.port <= PORT_MAX:
             raise ValueError(f"port out of range: {self.port}")
-        if min(self.workers, self.threads, self.token_lifetime_s, self.shutdown_grace_s) < 1:
-            raise ValueError("workers, threads, token lifetime and shutdown grace are at least 1")
+        times = (self.token_lifetime_s, self.idle_timeout_s, self.shutdown_grace_s)
+        if min(self.workers, self.threads, *times) < 1:
+            raise ValueError("workers, threads, and all times are at least 1")
         url = self.public_url
         if url is not None and (not url.startswith(("http://", "https://")) or url.endswith("/")):
             raise ValueError(f"public_url is http(s)://... without a slash at the end: {url!r}")

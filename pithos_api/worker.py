@@ -1,7 +1,7 @@
 """gunicorn's threaded worker, with our words for requests that it refuses, and with timeouts.
 
 A body is read by the endpoint while it comes in. A client that stops sending, or stops reading,
-would keep a thread for ever: the kernel ends such a wait after `IDLE_TIMEOUT_S`.
+would keep a thread for ever: the kernel ends such a wait after the idle timeout.
 """
 
 from __future__ import annotations
@@ -16,9 +16,6 @@ from gunicorn.http import errors  # type: ignore[import-untyped]
 from gunicorn.workers.gthread import TConn, ThreadWorker  # type: ignore[import-untyped]
 
 from pithos_api.trace import new_trans_id, trans_id_headers
-
-IDLE_TIMEOUT_S = 60
-_TIMEVAL = struct.pack("ll", IDLE_TIMEOUT_S, 0)
 
 _REFUSALS: tuple[tuple[type[Exception], int], ...] = (
     (errors.LimitRequestLine, HTTPStatus.REQUEST_URI_TOO_LONG),
@@ -35,8 +32,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     def handle(self, conn: TConn) -> Any:  # noqa: ANN401  # gunicorn's own verdict
         """One request of a connection."""
+        timeval = struct.pack("ll", self.app.settings.idle_timeout_s, 0)
         for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
-            conn.sock.setsockopt(socket.SOL_SOCKET, option, _TIMEVAL)
+            conn.sock.setsockopt(socket.SOL_SOCKET, option, timeval)
         return super().handle(conn)
 
     def handle_error(

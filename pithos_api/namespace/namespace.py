@@ -303,6 +303,16 @@ class Namespace:
             connection.execute(delete(objects).where(objects.c.id == row.id))
             _count(connection, holder.id, -1, -row.size)
 
+    def delete_expired(self, now: float, limit: int) -> int:
+        """Remove up to `limit` objects whose X-Delete-At is not after `now`; return how many."""
+        expired = select(objects).where(objects.c.expires <= now).limit(limit)
+        with writing(self._engine) as connection:
+            rows = connection.execute(expired).all()
+            for row in rows:
+                connection.execute(delete(objects).where(objects.c.id == row.id))
+                _count(connection, row.container, -1, -row.size)
+        return len(rows)
+
     def set_md5(self, object_id: int, md5: str) -> None:
         """Keep the MD5 of an object's content. Nothing happens when the content is another now."""
         with writing(self._engine) as connection:

@@ -137,10 +137,10 @@ def make_installation(folder: Path) -> None:
     engine.dispose()
 
 
-def start_server(folder: Path) -> ApiServer:
+def start_server(folder: Path, **more: object) -> ApiServer:
     """Serve what `make_installation` made, on a free port, in a process group of its own."""
     store_url = f"files:{folder}/store"
-    fields = {"store_url": store_url, "database_url": database_url(folder), "port": 0}
+    fields = {"store_url": store_url, "database_url": database_url(folder), "port": 0, **more}
     read_end, write_end = os.pipe()
     log = folder / "log"
     with log.open("wb") as output:

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -248,6 +249,43 @@ def test_what_was_acknowledged_survives_killing_every_process(tmp_path: Path) ->
     user.http.close()
     stop_server(again)
     assert again.process.returncode == 0
+
+
+@pytest.fixture
+def own_server(tmp_path: Path) -> Iterator[ApiServer]:
+    """One process that gives up on idle clients after a second."""
+    make_installation(tmp_path)
+    server = start_server(tmp_path, workers=1, idle_timeout_s=1)
+    yield server
+    stop_server(server)
+
+
+def test_a_client_that_stops_sending_is_given_up(own_server: ApiServer) -> None:
+    user = User(own_server)
+    user.call("PUT", "/c")
+    request = head("PUT", f"{user.path}/c/o", f"X-Auth-Token: {user.token}", "Content-Length: 9")
+    with socket.create_connection(own_server.address, TIMEOUT_S) as connection:
+        connection.sendall(request + b"half")
+        assert b" 201 " not in receive(connection)
+    assert user.call("GET", "/c/o").status_code == 404
+    user.http.close()
+
+
+def test_an_upload_under_way_is_finished_before_the_server_ends(own_server: ApiServer) -> None:
+    user = User(own_server)
+    user.call("PUT", "/c")
+    user.http.close()
+    token, expect = f"X-Auth-Token: {user.token}", "Expect: 100-continue"
+    request = head("PUT", f"{user.path}/c/o", token, "Content-Length: 5", expect)
+    with socket.create_connection(own_server.address, TIMEOUT_S) as connection:
+        connection.sendall(request)
+        assert connection.recv(100).startswith(b"HTTP/1.1 100")
+        own_server.process.terminate()
+        connection.sendall(b"hello")
+        assert receive(connection).startswith(b"HTTP/1.1 201")
+    own_server.process.wait(TIMEOUT_S)
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(own_server.address, TIMEOUT_S)
 
 
 def kill_group(process: subprocess.Popen[bytes]) -> None:

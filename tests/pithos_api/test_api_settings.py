@@ -28,6 +28,7 @@ def test_defaults_work() -> None:
         {"threads": 0},
         {"token_lifetime_s": 0},
         {"shutdown_grace_s": 0},
+        {"idle_timeout_s": 0},
         {"public_url": "host"},
         {"public_url": "http://host/"},
     ],

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from archipelago import EMPTY_MAP, MapRoot
+from pithos_api.housekeeping import sweep
 from pithos_api.namespace.errors import (
     AlreadyExists,
     NameInvalid,
@@ -172,6 +173,19 @@ def test_md5_is_kept_for_the_content_it_was_computed_of(box: Namespace) -> None:
     second = box.put_object(ACCOUNT, "c", "o", new(1, md5=None))
     box.set_md5(first.id, "ff" * 16)
     assert box.object(ACCOUNT, "c", "o") == second
+
+
+def test_expired_objects_are_removed_and_uncounted(box: Namespace) -> None:
+    for number in range(5):
+        box.put_object(ACCOUNT, "c", f"o{number}", new(10, headers={"X-Delete-At": str(number)}))
+    box.put_object(ACCOUNT, "c", "kept", new(10))
+    box.put_object(ACCOUNT, "c", "odd", new(10, headers={"X-Delete-At": "soon"}))
+    box.update_object(ACCOUNT, "c", "o1", {}, {"X-Delete-At": "100"})
+    assert box.delete_expired(3, 2) == 2
+    assert sweep(box, 3) == 1
+    names = [entry.name for entry in box.objects(ACCOUNT, "c", ListQuery())]
+    assert names == ["kept", "o1", "o4", "odd"]
+    assert totals(box) == (4, 40)
 
 
 @pytest.mark.parametrize("name", ["", "a\0", "\udfff", "x" * 1025, "é" * 513])
