@@ -36,6 +36,10 @@ else:
     Buffer = object
 
 
+PENDING_SIZE_MAX = 16 * 2**20
+"""Bytes of unflushed changes of state (a million), above which a write flushes by itself."""
+
+
 class FilesLayer:
     """`interface.Layer` over a directory; from `FilesExtents.open`."""
 
@@ -185,6 +189,9 @@ class FilesLayer:
             if not self._states.is_state(first, count, state):
                 self._pending += pack_entry(first, count, state)
                 self._states.set(first, count, state)
+            crowded = len(self._pending) > PENDING_SIZE_MAX
+        if crowded:
+            self._join_round()
 
     def _join_round(self) -> None:
         """Wait for, or do, a flush that begins after now."""
@@ -192,9 +199,9 @@ class FilesLayer:
             needed = self._round_next
             while self._syncing and self._round_done < needed:
                 self._changed.wait()
-            self._check_usable(write=True)
             if self._round_done >= needed:
                 return
+            self._check_usable(write=True)
             number = self._take_round()
         self._lead_round(number)
 

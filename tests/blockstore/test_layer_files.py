@@ -9,6 +9,7 @@ import threading
 import pytest
 
 from blockstore.errors import Corrupt, StoreFull, StoreUsageError
+from blockstore.files import layer as layer_module
 from blockstore.files import layer_data, layer_states
 from blockstore.files.extents import FilesExtents
 from blockstore.interface import PAGE_SIZE, PageState, Run
@@ -235,6 +236,15 @@ def test_a_flush_of_known_pages_is_one_sync(layer, monkeypatch):
     layer.write(P, page(2))
     layer.flush()
     assert len(calls) == 3
+
+
+def test_unflushed_changes_are_bounded(layer, extents, monkeypatch):
+    monkeypatch.setattr(layer_module, "PENDING_SIZE_MAX", 160)
+    for step in range(25):
+        layer.write(2 * step * P, page(step))
+    reader = extents.open("ab12", writable=False)
+    assert reader.stored_bytes() == 22 * P
+    reader.close()
 
 
 def test_the_log_is_compacted(layer, extents, tmp_path, monkeypatch):
