@@ -133,6 +133,11 @@ def swift_connection(api_server: ApiServer) -> Iterator[SwiftConnection]:
 
 
 @pytest.fixture
+def swift_of() -> type[Swift]:
+    return Swift
+
+
+@pytest.fixture
 def swift(api_app: Flask) -> Swift:
     return Swift(api_app, "alice", PASSWORDS["alice"])
 
