@@ -71,6 +71,48 @@ def test_killed_at_random_points(tmp_path, seed):
         index.close()
 
 
+COUNTING_CHILD = """
+import sys
+from pathlib import Path
+from blockstore.errors import HeadConflict
+from blockstore.files import heads as heads_module
+from blockstore.files.index import open_index
+from blockstore.interface import HeadChange
+
+heads_module.COMPACT_SIZE_MIN = 3000
+index = open_index(Path(sys.argv[1]) / "index", sys.argv[2], read_only=False)
+heads = heads_module.open_heads(index, Path(sys.argv[1]) / "heads.log")
+for step in range(40):
+    while True:
+        head = heads.get("counter")
+        version, count = (head.version, int(head.value)) if head else (0, 0)
+        try:
+            heads.update([HeadChange("counter", version, b"%100d" % (count + 1))])
+            break
+        except HeadConflict:
+            pass
+"""
+
+
+def test_processes_that_count_lose_nothing(tmp_path):
+    create_index(tmp_path / "index", STORE_ID)
+    command = [sys.executable, "-c", COUNTING_CHILD, str(tmp_path), STORE_ID]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    children = [subprocess.Popen(command, env=environment) for _ in range(3)]
+    assert [child.wait(100) for child in children] == [0, 0, 0]
+    index = open_index(tmp_path / "index", STORE_ID, read_only=False)
+    heads = open_heads(index, tmp_path / "heads.log")
+    assert int(heads.get("counter").value) == 120
+    assert (tmp_path / "heads.log").stat().st_size < 6000
+    before = heads.list()
+    heads.close()
+    assert rebuild_heads(index, tmp_path / "heads.log") == 1
+    heads = open_heads(index, tmp_path / "heads.log")
+    assert heads.list() == before
+    heads.close()
+    index.close()
+
+
 @pytest.fixture
 def small_disk(tmp_path):
     """A file system of 2 MiB."""
