@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, unquote, urlencode, urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -128,7 +128,7 @@ class Session:
         response = self._exchange("POST", url, headers, _auth(self._login))
         if response.status_code == requests.codes.unauthorized:
             raise Denied("wrong user name, password or project")
-        _raise_for_status(response, ())
+        _raise_for_status(response, (), url)
         self._token = _read_token(response)
         with contextlib.suppress(OSError):  # the next command will log in again
             self._tokens.save(self._login.cache_key, self._token)
@@ -150,7 +150,7 @@ class Session:
         if response.status_code == requests.codes.unauthorized:
             response.close()
             response = self._send_once(request, self._renewed(token))
-        _raise_for_status(response, request.accept)
+        _raise_for_status(response, request.accept, unquote(request.path).strip("/"))
         return response
 
     def _renewed(self, refused: Token) -> Token:
@@ -256,11 +256,11 @@ def _read_token(response: requests.Response) -> Token:
         ) from error
 
 
-def _raise_for_status(response: requests.Response, accept: tuple[int, ...]) -> None:
+def _raise_for_status(response: requests.Response, accept: tuple[int, ...], what: str) -> None:
     status = response.status_code
     if status < requests.codes.multiple_choices or status in accept:
         return
-    error = _error(status, error_message(response))
+    error = _error(status, _message(response, what))
     response.close()
     raise error
 
@@ -281,7 +281,7 @@ def _error(status: int, message: str) -> ClientError:
     return Refused(f"{message} ({status})", status)
 
 
-def error_message(response: requests.Response) -> str:
+def _message(response: requests.Response, what: str) -> str:
     """What the server said in an error's body, or the status' own phrase; one short line."""
     try:
         found = response.json()
@@ -289,8 +289,9 @@ def error_message(response: requests.Response) -> str:
         found = None
     faults = list(found.values()) if isinstance(found, dict) else []
     message = faults[0].get("message") if faults and isinstance(faults[0], dict) else None
-    text = message if isinstance(message, str) and message else response.reason
-    return " ".join(str(text or response.status_code).split())[:MESSAGE_LENGTH_MAX]
+    if not isinstance(message, str) or not message:
+        message = f"{(response.reason or 'error').lower()}: {what}"
+    return " ".join(message.split())[:MESSAGE_LENGTH_MAX]
 
 
 def _unreachable(url: str, error: requests.RequestException) -> ClientError:
@@ -305,4 +306,7 @@ def _unreachable(url: str, error: requests.RequestException) -> ClientError:
 
 
 def _host(url: str) -> str:
-    return urlsplit(url).netloc
+    try:
+        return urlsplit(url).netloc
+    except ValueError:
+        return url

@@ -44,7 +44,7 @@ class ObjectStore:
     def containers(self, prefix: str = "") -> Iterator[ContainerEntry]:
         """All containers in order of names."""
         for item in self._pages("/", {"prefix": prefix} if prefix else {}):
-            yield ContainerEntry(item["name"], item["count"], item["bytes"])
+            yield ContainerEntry(_name(item), item.get("count", 0), item.get("bytes", 0))
 
     def container(self, name: str) -> ContainerEntry:
         """NotFound when there is none."""
@@ -73,11 +73,11 @@ class ObjectStore:
             query["delimiter"] = "/"
         for item in self._pages(container_path(container), query):
             if "subdir" in item:
-                yield ObjectEntry(item["subdir"], is_prefix=True)
+                yield ObjectEntry(_name(item), is_prefix=True)
             else:
                 yield ObjectEntry(
-                    item["name"],
-                    item["bytes"],
+                    _name(item),
+                    item.get("bytes", 0),
                     item.get("content_type", ""),
                     item.get("last_modified", ""),
                 )
@@ -98,10 +98,12 @@ class ObjectStore:
             if marker:
                 asked["marker"] = marker
             page = json_body(self._session.send(Request("GET", SERVICE, path, asked)))
+            if not isinstance(page, list):
+                raise ServerFailed("the server answered no list")
             if not page:
                 return
             yield from page
-            last = page[-1].get("name") or page[-1].get("subdir", "")
+            last = _name(page[-1])
             if last <= marker:
                 raise ServerFailed("the server's listing does not advance")
             marker = last
@@ -115,6 +117,14 @@ def container_path(container: str) -> str:
 def object_path(container: str, name: str) -> str:
     """Percent-encoded, with a leading slash; slashes of the name stay."""
     return f"{container_path(container)}/{quote(name)}"
+
+
+def _name(item: object) -> str:
+    """Of an object, container or directory in a listing."""
+    name = item.get("name", item.get("subdir")) if isinstance(item, dict) else None
+    if not isinstance(name, str):
+        raise ServerFailed("the server answered a list of things without names")
+    return name
 
 
 def _count(value: str | None) -> int:

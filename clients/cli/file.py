@@ -28,6 +28,10 @@ def run_upload(context: Context, args: Namespace) -> None:
     if args.source == STANDARD and args.password_stdin:
         raise UsageError("standard input cannot be the password and the file")
     container, name = _upload_target(args.source, args.target)
+    if args.content_type is not None and not (
+        args.content_type.isascii() and args.content_type.isprintable()
+    ):
+        raise UsageError(f"not a content type: {args.content_type!r}")
     guessed = mimetypes.guess_type(name)[0] or "application/octet-stream"
     target = NewContent(container, name, args.content_type or guessed, args.no_replace)
     with shown(quiet=context.json) as progress:

@@ -40,6 +40,7 @@ EXIT_CODES: tuple[tuple[type[Exception], int], ...] = (
     (DataMismatch, 7),
     (Refused, EXIT_ERROR),
     (ClientError, EXIT_ERROR),
+    (UnicodeEncodeError, EXIT_USAGE),
     (OSError, EXIT_ERROR),
 )
 """The first class that matches counts."""
@@ -96,6 +97,8 @@ def _text(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         where = f"{os.fspath(error.filename)}: " if error.filename is not None else ""
         return f"{where}{error.strerror}"
+    if isinstance(error, UnicodeEncodeError):
+        return f"not {error.encoding}: {error.object!r}"
     return " ".join(str(error).split())
 
 

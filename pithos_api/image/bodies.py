@@ -101,7 +101,7 @@ def split_location(location: str) -> tuple[str, str, str]:
         raise HttpError(400, f"{LOCATION} is {_SCHEME}AUTH_x/container/object")
     try:
         account, container, name = (unquote_to_bytes(piece).decode() for piece in pieces)
-    except UnicodeDecodeError as error:
+    except UnicodeError as error:
         raise HttpError(400, f"{LOCATION} is not UTF-8") from error
     return account, container, name
 

@@ -187,6 +187,8 @@ def _json() -> object:
 
 def _query() -> ImageQuery:
     arguments = request.args
+    if any("\0" in value for value in arguments.values()):
+        raise HttpError(400, "a NUL in the query")
     text = arguments.get("limit", str(LIST_LIMIT))
     if not (text.isascii() and text.isdigit() and len(text) < 10):
         raise HttpError(400, f"limit is no number: {text!r}")

@@ -37,8 +37,13 @@ def check_write(target: Target) -> WriteCondition:
         raise HttpError(412, "The object is not the one named by If-Match.")
     return WriteCondition(
         if_absent=none_match is not None and existing is None,
-        if_match=None if match is None or existing is None else existing.merkle_hash,
+        if_match=None if match is None else _identity(existing),
     )
+
+
+def _identity(info: ObjectInfo | None) -> str:
+    """What `Namespace.put_object` knows the present content by; "*" where it has no hash."""
+    return (info and (info.merkle_hash or info.md5)) or "*"
 
 
 def _names(header: str, info: ObjectInfo) -> bool:

@@ -61,6 +61,8 @@ def test_a_directory_is_no_file(alice, container, tmp_path):
         ("container", "create", "a/b"),
         ("file", "upload", "-", "c/o", "--password-stdin"),
         ("file", "upload", "-", "c"),
+        ("file", "info", "c/\udcff"),
+        ("file", "upload", "/dev/null", "c/o", "--content-type", "\u20ac"),
         ("whoami", "--json=1"),
         ("config", "set", "nothing", "x"),
         ("--timeout", "soon", "whoami"),
@@ -144,6 +146,14 @@ def test_a_server_that_does_not_answer(alice):
         result = alice("--timeout", "0.2", "container", "list", ok=False)
     assert result.code == 6
     assert "did not answer in time" in only_line(result)
+
+
+@pytest.mark.parametrize("url", ["http://[", "http://a b/", "http://", "http://127.0.0.1:99999"])
+def test_an_impossible_url(alice, url):
+    alice.settings["KAMAKI_AUTH_URL"] = url
+    result = alice("container", "list", ok=False)
+    assert result.code == 6
+    only_line(result)
 
 
 def test_a_server_of_another_kind(alice, cloud):

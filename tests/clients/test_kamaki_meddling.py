@@ -52,6 +52,33 @@ def test_a_file_that_changes_is_not_stored(cloud, alice, container, tmp_path, da
     assert alice("file", "info", f"{container}/o", ok=False).code == 3
 
 
+class Interruptor:
+    """As if Ctrl-C were pressed when some blocks have been sent."""
+
+    def __init__(self) -> None:
+        self.stage = ""
+
+    def start(self, label: str, total: int) -> None:
+        self.stage = label
+
+    def advance(self, count: int) -> None:
+        if self.stage == "sending":
+            raise KeyboardInterrupt
+
+
+def test_an_interrupted_upload_is_taken_up(cloud, alice, container, tmp_path):
+    path = tmp_path / "f"
+    path.write_bytes(noise(2, 40 * 2**20))
+    login = Login(cloud.url, "alice", "", "Default", lambda: PASSWORD)
+    session = Session(login, TokenCache(tmp_path / "state"))
+    with path.open("rb") as file, pytest.raises(KeyboardInterrupt):
+        upload(Pithos(session), file, NewContent(container, "f"), Interruptor())
+    session.close()
+    summary = alice("file", "upload", path, container, "--json").json
+    assert summary["total"] == 40 * 2**20
+    assert 0 < summary["sent"] <= 32 * 2**20
+
+
 class Liar(BaseHTTPRequestHandler):
     """One object, told wrongly. `faults`: what is still to go wrong, one for each range."""
 

@@ -147,6 +147,8 @@ def test_listing_pages_newest_first(alice, disk):
         {"pithos_location": "http://x/y/z"},
         {"pithos_location": "pithos://only/two"},
         {"pithos_location": "pithos://AUTH_x/%ff/o"},
+        {"pithos_location": "pithos://AUTH_x/\ud800/o"},
+        {"name": "\ud800"},
     ],
 )
 def test_bad_fields_are_refused(alice, disk, fields):
@@ -170,7 +172,7 @@ def test_an_absent_object(alice):
     assert register(alice, path="absent/o").status_code == 404
 
 
-@pytest.mark.parametrize("query", ["limit=x", "limit=-1", "marker=absent"])
+@pytest.mark.parametrize("query", ["limit=x", "limit=-1", "marker=absent", "name=%00"])
 def test_bad_queries(alice, query):
     assert alice.call("GET", f"{IMAGES}?{query}").status_code in (400, 404)
 

@@ -1,5 +1,5 @@
 import pytest
-from pithos_session import BLOCK_SIZE, alice, noise, pithos_app
+from pithos_session import BLOCK_SIZE, Pithos, alice, noise, pithos_app
 
 __all__ = ["alice", "pithos_app"]
 
@@ -93,3 +93,13 @@ def test_no_token_and_bad_methods(alice):
     assert refused.status_code == 405
     assert refused.json["notAllowed"]["code"] == 405
     assert alice("GET", "").status_code == 404
+
+
+def test_a_reader_reads_only(pithos_app, alice):
+    alice.upload("/c/o", b"x")
+    alice.services.identity.create_user("reader", "correct horse", project="alice", role="reader")
+    reader = Pithos(pithos_app, "reader")
+    assert reader("GET", "/c/o?hashmap").status_code == 200
+    assert reader.send_blocks("c", b"y").status_code == 403
+    assert reader.put_hashmap("/c/o", 0, []).status_code == 403
+    assert reader.call("POST", "/image/v2/images", b"{}").status_code == 403
