@@ -2,13 +2,17 @@
 
 An engine belongs to one process: it is made after fork. On SQLite the log is written ahead (WAL)
 and synced at each commit, so an acknowledged change survives loss of power; writers take the lock
-when they begin, so none fails half-way for having read first.
+when they begin, so none fails half-way for having read first. SQLite's own way to wait for a lock
+is to sleep and try again, which starves some writers for half a second; so they first queue for
+`flock` on a file beside the database, where the kernel wakes the next one at once.
 """
 
 from __future__ import annotations
 
+import fcntl
+import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,9 +20,14 @@ from sqlalchemy import Connection, Engine, Table, create_engine, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
+from sqlalchemy.pool import ConnectionPoolEntry
 
 BUSY_TIMEOUT_MS = 30_000
-"""How long a writer of SQLite waits for another."""
+"""How long a writer of SQLite waits for one that does not queue (another program's)."""
+
+TURN_SUFFIX = "-turn"
+"""Of the file on which the writers of a SQLite database queue. It is empty, and may be removed
+while nobody writes."""
 
 POOL_SIZE = 32
 """Connections kept; more threads than that wait for one."""
@@ -29,6 +38,7 @@ PARAMETERS_MAX = 500
 """Values in one IN list; SQLite takes 999 parameters since ever."""
 
 _WRITES = "archipelago_writes"
+_TURN = "archipelago_turn"
 
 
 class DatabaseUnusable(Exception):
@@ -47,6 +57,8 @@ def open_engine(url: str) -> Engine:
     except (ArgumentError, ImportError) as error:
         raise DatabaseUnusable(f"cannot use the database: {error}") from error
     if _is_sqlite(parsed):
+        event.listen(engine, "connect", _turn_opener(f"{parsed.database}{TURN_SUFFIX}"))
+        event.listen(engine, "close", _close_turn)
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
     return engine
@@ -64,7 +76,7 @@ def writing(engine: Engine) -> Iterator[Connection]:
     """One transaction that changes something: committed at the end, undone by any exception."""
     with engine.connect() as connection:
         writer = connection.execution_options(**{_WRITES: True})
-        with writer.begin():
+        with _turn(connection.info.get(_TURN)), writer.begin():
             yield writer
 
 
@@ -80,6 +92,34 @@ def insert_absent(connection: Connection, table: Table, rows: list[dict[str, Any
 
 def _is_sqlite(url: URL) -> bool:
     return url.get_backend_name() == "sqlite"
+
+
+@contextmanager
+def _turn(file: int | None) -> Iterator[None]:
+    """Hold the queue's lock; nothing where there is no queue."""
+    if file is None:
+        yield
+        return
+    fcntl.flock(file, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        fcntl.flock(file, fcntl.LOCK_UN)
+
+
+def _turn_opener(path: str) -> Callable[[sqlite3.Connection, ConnectionPoolEntry], None]:
+    """Each connection has the file open for itself: that is what `flock` tells apart."""
+
+    def open_turn(_connection: sqlite3.Connection, entry: ConnectionPoolEntry) -> None:
+        entry.info[_TURN] = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+
+    return open_turn
+
+
+def _close_turn(_connection: sqlite3.Connection, entry: ConnectionPoolEntry) -> None:
+    file = entry.info.pop(_TURN, None)
+    if file is not None:
+        os.close(file)
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:

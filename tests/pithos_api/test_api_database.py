@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from pathlib import Path
@@ -128,6 +129,30 @@ def test_a_reader_sees_one_state_while_a_writer_commits(engine: Engine) -> None:
         with writing(engine) as writer:
             writer.execute(insert(projects).values(project(2, "two")))
         assert len(reader.execute(select(projects)).all()) == 1
+
+
+def test_no_files_stay_open(tmp_path: Path) -> None:
+    before = set(os.listdir("/proc/self/fd"))
+    upgrade(f"sqlite:///{tmp_path}/db")
+    engine = open_engine(f"sqlite:///{tmp_path}/db")
+    with writing(engine) as one, reading(engine) as two:
+        assert one.connection is not two.connection
+    engine.dispose()
+    assert set(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_writer_that_fails_gives_its_turn_away(engine: Engine) -> None:
+    for _ in range(3):
+        with pytest.raises(IntegrityError):
+            insert_twice(engine)
+    with writing(engine) as connection:
+        connection.execute(insert(projects).values(project(1, "one")))
+
+
+def insert_twice(engine: Engine) -> None:
+    with writing(engine) as connection:
+        connection.execute(insert(projects).values(project(1, "one")))
+        connection.execute(insert(projects).values(project(1, "one")))
 
 
 def test_writers_take_turns(engine: Engine) -> None:
