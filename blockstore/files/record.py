@@ -344,14 +344,15 @@ def encode_pack_id(pack_id: int) -> bytes:
 
 def encode_pack_state(state: PackState) -> bytes:
     """A value of the table `packs`."""
-    return _PACK_STATE.pack(state.committed_length, state.next_sequence, state.last_checksum)
+    body = _PACK_STATE.pack(state.committed_length, state.next_sequence, state.last_checksum)
+    return body + _CHECKSUM.pack(digest.checksum(body))
 
 
 def decode_pack_state(data: bytes) -> PackState | None:
     """None when it is not one."""
-    if len(data) != _PACK_STATE.size:
+    if len(data) != _PACK_STATE.size + _CHECKSUM.size or not _has_checksum(data):
         return None
-    return PackState(*_PACK_STATE.unpack(data))
+    return PackState(*_PACK_STATE.unpack_from(data))
 
 
 def encode_totals(totals: Totals) -> bytes:

@@ -17,6 +17,7 @@ from blockstore.files.pack_scan import (
     Segment,
     first_state,
     is_payload_whole,
+    read_segment,
     scan_chain,
     scan_over_damage,
 )
@@ -114,6 +115,8 @@ def recover_pack(
         segments.append(segment)
         state = segment.state_after
     if size != state.committed_length:
+        if _is_continued_by_another(packs, pack_id, state):
+            return None
         os.ftruncate(descriptor, state.committed_length)
     if state != committed:
         os.fdatasync(descriptor)
@@ -162,6 +165,16 @@ def _enter(index: Index, pack_id: int, segments: list[Segment], state: PackState
     with index.write() as transaction:
         add_blocks(index, transaction, pack_id, entries)
         put_pack(index, transaction, pack_id, state)
+
+
+def _is_continued_by_another(packs: PackDirectory, pack_id: int, state: PackState) -> bool:
+    """Whether a segment follows that is no successor: then index and pack are not of one piece,
+    as when one of them was restored from a copy, and nothing may be cut."""
+    segment = read_segment(packs, pack_id, state.committed_length)
+    return segment is not None and (
+        segment.header.sequence != state.next_sequence
+        or segment.header.previous_checksum != state.last_checksum
+    )
 
 
 def _size_of(packs: PackDirectory, pack_id: int) -> int:

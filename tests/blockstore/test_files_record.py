@@ -171,6 +171,14 @@ def test_pack_state(state):
     assert decode_pack_state(encode_pack_state(state)[1:]) is None
 
 
+def test_every_flipped_byte_of_a_pack_state_is_seen():
+    encoded = encode_pack_state(PackState(4096, 7, 8))
+    for position in range(len(encoded)):
+        flipped = bytearray(encoded)
+        flipped[position] ^= 0x20
+        assert decode_pack_state(bytes(flipped)) is None
+
+
 @given(totals=st.builds(Totals, u64, u64, u64, u64))
 def test_totals(totals):
     assert decode_totals(encode_totals(totals)) == totals

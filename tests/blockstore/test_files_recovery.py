@@ -143,6 +143,37 @@ def test_stale_segment_of_the_same_pack_is_no_successor(torn):
     assert torn.open().blocks.contains_many(torn.ids) == [True, True, True, False, False]
 
 
+def test_pack_of_a_copy_that_went_on_otherwise_is_not_cut(stores):
+    def put(*seeds):
+        for seed in seeds:
+            blocks = stores.open().blocks
+            blocks.put_many(noise(seed, 5000))
+            blocks.commit()
+            stores.close_all()
+
+    stores.create()
+    put(1)
+    copy = stores.directory.parent / "copy"
+    shutil.copytree(stores.directory, copy)
+    put(2)
+    shutil.rmtree(copy / "index")
+    (stores.directory / "index").rename(copy / "index")
+    put_into_copy = type(stores)(copy)
+    shutil.rmtree(stores.directory / "packs")
+    shutil.copytree(copy / "packs", stores.directory / "packs")
+    shutil.copytree(copy / "index", stores.directory / "index")
+    rebuild_index(stores.url)
+    put(3, 4)  # other blocks at the same places
+    shutil.copy(stores.packs()[0], put_into_copy.packs()[0])
+    before = put_into_copy.packs()[0].read_bytes()
+    blocks = put_into_copy.open().blocks
+    blocks.put_many(noise(5))
+    blocks.commit()
+    put_into_copy.close_all()
+    assert put_into_copy.packs()[0].read_bytes() == before
+    assert len(put_into_copy.packs()) == 2
+
+
 def test_read_only_opening_changes_nothing(torn):
     before = torn.packs()[0].read_bytes()
     assert torn.open(read_only=True).blocks.contains_many(torn.ids) == [True] * 2 + [False] * 3
