@@ -215,7 +215,9 @@ class Namespace:
         now = time.time()
         modified = now if new.modified is None else new.modified
         values = object_values(new) | {"name": name, "modified": modified, "expires": _expiry(new)}
+        possession.record(self._engine, account, new.block_ids[possession.RECORD_BATCH :])
         with writing(self._engine) as connection:
+            possession.record_batch(connection, account, new.block_ids[: possession.RECORD_BATCH])
             holder = _container_row(connection, account, container)
             old = _find_object(connection, holder.id, name)
             _check_conditions(old, name, if_absent=if_absent, if_match=if_match)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import TypeVar
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Connection, Engine, select
 
 from blockstore import ZERO_ID, Blocks
 from pithos_api.database.engine import PARAMETERS_MAX, insert_absent, reading, writing
@@ -24,10 +24,16 @@ T = TypeVar("T")
 
 def record(engine: Engine, account: str, block_ids: Iterable[bytes]) -> None:
     """Note that the account has these blocks. Repeats and `ZERO_ID` do no harm."""
-    for batch in _batches((i for i in block_ids if i != ZERO_ID), RECORD_BATCH):
-        rows = [{"account": account, "block": block_id} for block_id in dict.fromkeys(batch)]
+    for batch in _batches(block_ids, RECORD_BATCH):
         with writing(engine) as connection:
-            insert_absent(connection, possessions, rows)
+            record_batch(connection, account, batch)
+
+
+def record_batch(connection: Connection, account: str, block_ids: Sequence[bytes]) -> None:
+    """As `record`, in a transaction of the caller's: for RECORD_BATCH blocks at most."""
+    assert len(block_ids) <= RECORD_BATCH
+    rows = [{"account": account, "block": i} for i in dict.fromkeys(block_ids) if i != ZERO_ID]
+    insert_absent(connection, possessions, rows)
 
 
 def missing(

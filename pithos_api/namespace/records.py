@@ -6,7 +6,7 @@ its project (32 hex digits; in Swift's URLs `AUTH_<id>`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from archipelago import MapRoot
@@ -91,6 +91,8 @@ class NewObject:
     kind: str = OBJECT
     modified: float | None = None
     """None = now."""
+    block_ids: Sequence[bytes] = ()
+    """Blocks that the account has sent for it: noted as its own in the same transaction."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,15 @@ from __future__ import annotations
 import random
 
 import pytest
+from sqlalchemy import Engine, select
 
 from archipelago import EMPTY_MAP, Maps
 from blockstore import ZERO_ID, Store
-from pithos_api.database.engine import PARAMETERS_MAX
+from pithos_api.database.engine import PARAMETERS_MAX, reading
+from pithos_api.database.tables import possessions
+from pithos_api.namespace.errors import NoSuchContainer
 from pithos_api.namespace.namespace import Namespace
+from pithos_api.namespace.possession import RECORD_BATCH
 from pithos_api.namespace.records import NewObject
 from pithos_api.namespace.upload import Upload, UploadResult
 
@@ -76,6 +80,32 @@ def test_nothing(namespace: Namespace) -> None:
     namespace.record_possession(ALICE, [ZERO_ID])
     assert namespace.missing(ALICE, []) == []
     assert namespace.missing(ALICE, [ZERO_ID]) == []
+
+
+def test_possession_comes_with_the_object_or_not_at_all(
+    namespace: Namespace, memory_store: Store
+) -> None:
+    result = upload(memory_store, blocks_of(8, 3) + bytes(BLOCK_SIZE))
+    new = NewObject(result.size, result.root, None, None, "x/y", block_ids=result.block_ids)
+    with pytest.raises(NoSuchContainer):
+        namespace.put_object(ALICE, "c", "o", new)
+    assert namespace.missing(ALICE, result.block_ids) == result.block_ids[:3]
+    namespace.put_container(ALICE, "c", {}, {})
+    namespace.put_object(ALICE, "c", "o", new)
+    assert namespace.missing(ALICE, result.block_ids) == []
+
+
+def test_possession_of_more_than_one_transaction(
+    namespace: Namespace, memory_store: Store, engine: Engine
+) -> None:
+    dice = random.Random(9)
+    ids = [dice.randbytes(32) for _ in range(RECORD_BATCH + 3)]
+    namespace.put_container(ALICE, "c", {}, {})
+    new = NewObject(0, EMPTY_MAP, None, None, "x/y", block_ids=ids)
+    namespace.put_object(ALICE, "c", "o", new)
+    with reading(engine) as connection:
+        found = connection.execute(select(possessions.c.block)).scalars().all()
+    assert set(found) == set(ids)
 
 
 def test_a_copy_into_another_account_gives_possession(
