@@ -41,7 +41,7 @@ __all__ = [
 ]
 
 REPLY_SECONDS_MAX = 600.0
-"""For one operation: sealing much data takes its time."""
+"""For one operation but sealing, which takes as long as there is data."""
 
 _Result = TypeVar("_Result", Done, Pong, ExportList)
 
@@ -106,7 +106,9 @@ class ControlClient:
 
     def seal(self, name: str = "") -> None:
         """Seal frozen layers now; of all volumes where the name is empty."""
+        self._socket.settimeout(None)
         self._call(Seal(name), Done)
+        self._socket.settimeout(REPLY_SECONDS_MAX)
 
     def detach(self, name: str) -> int:
         """End an export's connections; how many there were."""

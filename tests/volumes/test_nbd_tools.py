@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import subprocess
+import threading
 
 import pytest
 from nbd_client import NbdClient
@@ -181,3 +182,60 @@ def test_many_connections_of_one_copy_keep_coherent(tool, disk, tmp_path, volume
         client.attach("disk")
         assert client.flush().errno == 0
         assert client.read(0, SIZE) == content
+
+
+def test_qemu_outlives_a_kill_of_the_server(tool, volume_server, catalog):
+    """A guest's QEMU reconnects by itself: it sees a pause, and what it had flushed."""
+    catalog.create("disk", SIZE)
+    server = {"type": "unix", "path": volume_server.socket}
+    nbd = {"driver": "nbd", "server": server, "export": "disk", "reconnect-delay": 30}
+    image = {"driver": "raw", "file": nbd}
+    qemu = subprocess.Popen(
+        # Line by line, though it is no terminal.
+        [tool("stdbuf"), "-oL", tool("qemu-io"), "json:" + json.dumps(image)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    watchdog = threading.Timer(30, qemu.kill)
+    watchdog.start()
+    with qemu:
+        # One command at a time: it does not look again for what came together.
+        say(qemu, "write -f -P 1 0 64k", "wrote 65536")
+        say(qemu, "write -f -P 2 1M 64k", "wrote 65536")
+        say(qemu, "read -P 2 1M 64k", "read 65536")
+        volume_server.kill()
+        volume_server.start()
+        say(qemu, "read -P 1 0 64k", "read 65536")
+        say(qemu, "read -P 2 1M 64k", "read 65536")
+        say(qemu, "write -f -P 3 2M 64k", "wrote 65536")
+        say(qemu, "read -P 3 2M 64k", "read 65536")
+        rest, _ = qemu.communicate("quit\n", timeout=30)
+    watchdog.cancel()
+    assert qemu.returncode == 0
+    assert "failed" not in rest.lower()
+
+
+def say(qemu: subprocess.Popen, command: str, expected: str) -> None:
+    """Give qemu-io a command and wait for the line that says it was done."""
+    qemu.stdin.write(command + "\n")
+    qemu.stdin.flush()
+    for line in qemu.stdout:
+        assert "failed" not in line.lower(), line
+        if expected in line:
+            return
+    raise AssertionError(f"qemu-io ended before {expected!r}")
+
+
+def test_a_size_that_is_no_whole_page(tool, volume_server, catalog, tmp_path):
+    size = 2**20 + 3 * 512
+    catalog.create("odd", size)
+    uri = volume_server.uri("odd")
+    image = tmp_path / "odd.raw"
+    image.write_bytes(random.Random(6).randbytes(size))
+    run(tool("qemu-img"), "convert", "-n", "-f", "raw", "-O", "raw", str(image), uri)
+    run(tool("qemu-img"), "compare", "-f", "raw", "-F", "raw", str(image), uri)
+    qemu_io(tool("qemu-io"), uri, "write -z 1M 1536", "read -P 0 1M 1536", "discard 0 1049088")
+    extents = json.loads(run(tool("nbdinfo"), "--json", "--map", uri))
+    assert [(e["offset"], e["length"], e["type"]) for e in extents] == [(0, size, 3)]
