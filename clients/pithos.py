@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from urllib.parse import unquote
 
 import requests
 
-from clients.errors import ServerFailed
+from clients.errors import ServerFailed, Unreachable
 from clients.hashmap import DIGEST_SIZE, BlockRules, Hashmap
 from clients.http import Request, Session, json_body, stream_body
 from clients.objects import container_path, object_path
@@ -18,6 +19,9 @@ from clients.objects import container_path, object_path
 SERVICE = "pithos"
 PIECE_SIZE = 2**16
 """Bytes read from a connection at a time; what a broken one loses at most."""
+
+SEND_ATTEMPTS_MAX = 3
+"""How often a batch of blocks is sent when the connection breaks."""
 
 _META_PREFIX = "x-object-meta-"
 _HEX = re.compile(rf"[0-9a-f]{{{2 * DIGEST_SIZE}}}")
@@ -126,11 +130,11 @@ class Pithos:
         """Store consecutive blocks (all but the last of full size); their hashes in order."""
         headers = {"Content-Type": "application/octet-stream"}
         query = {"update": "", "format": "json"}
-        return _hashes(
-            self._session.send(
-                Request("POST", SERVICE, container_path(container), query, headers, data)
-            )
-        )
+        request = Request("POST", SERVICE, container_path(container), query, headers, data)
+        for _ in range(SEND_ATTEMPTS_MAX - 1):
+            with contextlib.suppress(Unreachable):  # sending blocks twice does no harm
+                return _hashes(self._session.send(request))
+        return _hashes(self._session.send(request))
 
     def read_range(
         self, source: tuple[str, str], etag: str, offset: int, length: int

@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 BLOCK_COUNT_MAX: Final = 2**21
-"""Blocks of one hashmap: 8 TiB of content at 4 MiB, and some 200 MB of memory while it is put."""
+"""Blocks of one hashmap: 128 GiB of content in blocks of 64 KiB, 8 TiB in blocks of 4 MiB.
+
+While one of this size is put it takes some 400 MB of memory.
+"""
 
 HASHMAP_REST_SIZE_MAX: Final = 2**16
 """Bytes of a hashmap's JSON besides the list of hashes."""

@@ -8,6 +8,7 @@ import json
 import os
 import random
 import select
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -48,6 +49,12 @@ class Cloud:
 
     url: str
     store_url: str
+    process: subprocess.Popen[bytes]
+
+    def kill(self) -> None:
+        """All its processes at once, as a loss of power would, but for the kernel's cache."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(START_TIMEOUT_S)
 
     def block_stats(self) -> BlockStats:
         store = open_store(self.store_url, read_only=True)
@@ -57,9 +64,9 @@ class Cloud:
             store.close()
 
 
-@contextlib.contextmanager
-def running_cloud(folder: Path) -> Iterator[Cloud]:
-    store_url, database_url = f"files:{folder}/store", f"sqlite:///{folder}/api.sqlite"
+def make_cloud(folder: Path) -> None:
+    """A store and a database with users."""
+    store_url, database_url = _urls(folder)
     create_store(store_url, StoreOptions(block_size=BLOCK_SIZE))
     upgrade(database_url)
     engine = open_engine(database_url)
@@ -67,6 +74,16 @@ def running_cloud(folder: Path) -> Iterator[Cloud]:
     for name in USERS:
         identity.create_user(name, PASSWORD)
     engine.dispose()
+
+
+def _urls(folder: Path) -> tuple[str, str]:
+    return f"files:{folder}/store", f"sqlite:///{folder}/api.sqlite"
+
+
+@contextlib.contextmanager
+def running_cloud(folder: Path) -> Iterator[Cloud]:
+    """Serve what `make_cloud` made."""
+    store_url, database_url = _urls(folder)
     fields = {"store_url": store_url, "database_url": database_url, "port": 0}
     read_end, write_end = os.pipe()
     log = folder / "log"
@@ -76,6 +93,7 @@ def running_cloud(folder: Path) -> Iterator[Cloud]:
             pass_fds=[write_end],
             stdout=output,
             stderr=output,
+            start_new_session=True,
         )
     os.close(write_end)
     try:
@@ -83,7 +101,7 @@ def running_cloud(folder: Path) -> Iterator[Cloud]:
         url = os.read(read_end, 1000).decode().strip() if readable else ""
         if not url:
             pytest.fail(f"the server did not start:\n{log.read_text()}")
-        yield Cloud(url, store_url)
+        yield Cloud(url, store_url, process)
     finally:
         os.close(read_end)
         process.terminate()

@@ -2,12 +2,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cloud import Cloud, Kamaki, running_cloud
+from cloud import Cloud, Kamaki, make_cloud, running_cloud
 
 
 @pytest.fixture(scope="session")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    with running_cloud(tmp_path_factory.mktemp("cloud")) as running:
+    folder = tmp_path_factory.mktemp("cloud")
+    make_cloud(folder)
+    with running_cloud(folder) as running:
         yield running
 
 
