@@ -251,6 +251,60 @@ def test_what_was_acknowledged_survives_killing_every_process(tmp_path: Path) ->
     assert again.process.returncode == 0
 
 
+def test_killed_in_the_middle_of_uploads(tmp_path: Path) -> None:
+    """All that was acknowledged is there and whole, the rest is absent, the counters agree."""
+    make_installation(tmp_path)
+    server = start_server(tmp_path)
+    user = User(server)
+    user.call("PUT", "/c")
+    user.http.close()
+    acknowledged: list[int] = []
+    enough = threading.Event()
+
+    def put(first: int) -> None:
+        for number in range(first, first + 1000):
+            try:
+                answer = requests.put(
+                    f"{user.storage}/c/{number}",
+                    data=content(number),
+                    headers={"X-Auth-Token": user.token},
+                    timeout=TIMEOUT_S,
+                )
+            except requests.ConnectionError:
+                return
+            if answer.status_code == 201:
+                acknowledged.append(number)
+            if len(acknowledged) >= 20:
+                enough.set()
+
+    threads = [threading.Thread(target=put, args=(number * 1000,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    assert enough.wait(TIMEOUT_S)
+    kill_group(server.process)
+    for thread in threads:
+        thread.join()
+    again = start_server(tmp_path)
+    user = User(again)
+    listed = {int(e["name"]): e for e in user.call("GET", "/c", params={"format": "json"}).json()}
+    assert set(acknowledged) <= set(listed)
+    for number, entry in listed.items():
+        assert user.call("GET", f"/c/{number}").content == content(number)
+        assert entry["hash"] == hashlib.md5(content(number)).hexdigest()
+    counted = user.call("HEAD", "/c").headers
+    assert int(counted["X-Container-Object-Count"]) == len(listed)
+    used = sum(len(content(number)) for number in listed)
+    assert int(counted["X-Container-Bytes-Used"]) == used
+    user.http.close()
+    stop_server(again)
+
+
+def content(number: int) -> bytes:
+    """Some of it shared between objects, some not."""
+    own = random.Random(number)
+    return random.Random(number % 3).randbytes(65536) + own.randbytes(own.randrange(200_000))
+
+
 @pytest.fixture
 def own_server(tmp_path: Path) -> Iterator[ApiServer]:
     """One process that gives up on idle clients after a second."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +12,8 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from pithos_api.services import Services
+from pithos_api.app import close_app, create_app
+from pithos_api.services import EXTENSION, Services
 
 ALICE = "alice's secret"
 BOB = "bob's secret"
@@ -84,6 +87,23 @@ def test_a_token_scoped_by_name(client: FlaskClient, api_services: Services) -> 
     pithos = f"http://localhost/pithos/object-store/v1/{project.id}"
     assert urls["pithos"]["public"] == pithos
     assert found["image"][0]["region"] == found["image"][0]["region_id"] == "RegionOne"
+
+
+def test_urls_are_those_that_were_set(api_services: Services, tmp_path: Path) -> None:
+    settings = replace(
+        api_services.settings,
+        public_url="https://cloud.example/storage",
+        region="north",
+        database_url=f"sqlite:///{tmp_path}/other",
+    )
+    app = create_app(settings)
+    app.extensions[EXTENSION].identity.create_user("alice", ALICE)
+    answer = app.test_client().post("/v3/auth/tokens", json=password_body(alice()))
+    for entry in answer.json["token"]["catalog"]:
+        for endpoint in entry["endpoints"]:
+            assert endpoint["url"].startswith("https://cloud.example/storage/")
+            assert endpoint["region"] == "north"
+    close_app(app)
 
 
 def test_other_ways_to_name_user_and_project(client: FlaskClient, api_services: Services) -> None:
