@@ -10,7 +10,7 @@ import pytest
 from archipelago_stores import new_files_store, new_memory_store
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from archipelago import Catalog, ExtentKind, NameTaken, Volume, VolumeBusy, VolumeReadOnly
 from archipelago.records import LAYER_PREFIX, decode_layer, decode_snapshot, decode_volume
@@ -22,12 +22,17 @@ names = st.sampled_from(["a", "b", "c"])
 snap_names = st.sampled_from(["x", "y"])
 sizes = st.one_of(
     st.integers(1, SIZE_MAX // 512).map(lambda sectors: sectors * 512),
+    st.integers(SIZE_MAX // 1024, SIZE_MAX // 512).map(lambda sectors: sectors * 512),
     st.sampled_from([4096, 65536, 2 * 65536, 131072 + 512]),
 )
 offsets = st.one_of(
-    st.integers(0, SIZE_MAX), st.integers(0, SIZE_MAX // 4096).map(lambda page: page * 4096)
+    st.integers(0, 6).map(lambda block: block * 65536),
+    st.integers(0, SIZE_MAX),
+    st.integers(0, SIZE_MAX // 4096).map(lambda page: page * 4096),
 )
-lengths = st.one_of(st.integers(0, 9000), st.sampled_from([4096, 8192, 65536, 131072, 200000]))
+lengths = st.one_of(
+    st.integers(0, 9000), st.sampled_from([4096, 65536, 69632, 131072, 200000, SIZE_MAX])
+)
 fills = st.integers(0, 255)
 
 
@@ -75,10 +80,17 @@ class VolumesMachine(RuleBasedStateMachine):
             model.open = self.catalog.open(name)
         return model.open
 
-    def pick(self, name: str) -> str | None:
-        return name if name in self.models else next(iter(self.models), None)
+    def pick(self, name: str) -> str:
+        return name if name in self.models else next(iter(self.models))
+
+    @initialize(size=sizes)
+    def first(self, size: int) -> None:
+        self.create("a", size)
 
     @rule(name=names, size=sizes)
+    def create_another(self, name: str, size: int) -> None:
+        self.create(name, size)
+
     def create(self, name: str, size: int) -> None:
         if name in self.models:
             with pytest.raises(NameTaken):
@@ -87,7 +99,6 @@ class VolumesMachine(RuleBasedStateMachine):
         self.catalog.create(name, size)
         self.models[name] = Model(size)
 
-    @precondition(lambda self: self.models)
     @rule(name=names, offset=offsets, length=lengths, fill=fills)
     def write(self, name: str, offset: int, length: int, fill: int) -> None:
         name = self.pick(name)
@@ -99,7 +110,6 @@ class VolumesMachine(RuleBasedStateMachine):
         self.opened(name).write(offset, data)
         model.bytes[offset : offset + len(data)] = data
 
-    @precondition(lambda self: self.models)
     @rule(name=names, offset=offsets, length=lengths, how=st.sampled_from(["zero", "keep", "trim"]))
     def zero(self, name: str, offset: int, length: int, how: str) -> None:
         name = self.pick(name)
@@ -116,8 +126,10 @@ class VolumesMachine(RuleBasedStateMachine):
             kinds = {extent.kind for extent in volume.extents(offset, length)}
             assert kinds == {ExtentKind.DATA}
 
-    @precondition(lambda self: self.models)
     @rule(name=names, offset=offsets, length=lengths)
+    def read_range(self, name: str, offset: int, length: int) -> None:
+        self.read(name, offset, length)
+
     def read(self, name: str, offset: int, length: int) -> None:
         name = self.pick(name)
         model = self.models[name]
@@ -134,12 +146,10 @@ class VolumesMachine(RuleBasedStateMachine):
                 assert not any(model.bytes[extent.offset : position])
         assert position == offset + length
 
-    @precondition(lambda self: self.models)
     @rule(name=names)
     def flush(self, name: str) -> None:
         self.opened(self.pick(name)).flush()
 
-    @precondition(lambda self: self.models)
     @rule(name=names)
     def close(self, name: str) -> None:
         model = self.models[self.pick(name)]
@@ -147,7 +157,6 @@ class VolumesMachine(RuleBasedStateMachine):
             model.open.close()
             model.open = None
 
-    @precondition(lambda self: self.models)
     @rule(name=names, snap_name=snap_names)
     def snapshot(self, name: str, snap_name: str) -> None:
         name = self.pick(name)
@@ -169,7 +178,6 @@ class VolumesMachine(RuleBasedStateMachine):
         with pytest.raises(VolumeReadOnly):
             self.catalog.open(full_name)
 
-    @precondition(lambda self: self.models)
     @rule(name=names, snap_name=snap_names, new_name=names, grow=st.sampled_from([0, 512, 70144]))
     def clone(self, name: str, snap_name: str, new_name: str, grow: int) -> None:
         name = self.pick(name)
@@ -185,7 +193,6 @@ class VolumesMachine(RuleBasedStateMachine):
         self.models[new_name] = Model(0)
         self.models[new_name].bytes[:] = content + bytes(grow)
 
-    @precondition(lambda self: self.models)
     @rule(name=names, all_of_them=st.booleans())
     def seal(self, name: str, all_of_them: bool) -> None:
         if all_of_them:
@@ -196,8 +203,10 @@ class VolumesMachine(RuleBasedStateMachine):
         self.catalog.seal(name)
         assert self.catalog.info(name).frozen == 0
 
-    @precondition(lambda self: self.models)
     @rule(name=names, size=sizes, while_open=st.booleans())
+    def resize_once(self, name: str, size: int, while_open: bool) -> None:
+        self.resize(name, size, while_open)
+
     def resize(self, name: str, size: int, while_open: bool) -> None:
         name = self.pick(name)
         model = self.models[name]
@@ -212,7 +221,19 @@ class VolumesMachine(RuleBasedStateMachine):
         kept = model.bytes[:size]
         model.bytes[:] = kept + bytes(size - len(kept))
 
-    @precondition(lambda self: self.models)
+    @rule(name=names, sizes=st.lists(sizes, min_size=2, max_size=2))
+    def resize_twice(self, name: str, sizes: list[int]) -> None:
+        for size in sizes:
+            self.resize(name, size, while_open=True)
+
+    @rule(name=names)
+    def freeze_and_seal(self, name: str) -> None:
+        name = self.pick(name)
+        self.opened(name).freeze()
+        self.catalog.seal(name)
+        assert self.catalog.info(name).frozen == 0
+        self.read(name, 0, SIZE_MAX)
+
     @rule(name=names, snap_name=snap_names)
     def rollback(self, name: str, snap_name: str) -> None:
         name = self.pick(name)
@@ -226,7 +247,6 @@ class VolumesMachine(RuleBasedStateMachine):
         self.catalog.rollback(f"{name}@{snap_name}")
         model.bytes[:] = model.snapshots[snap_name]
 
-    @precondition(lambda self: self.models)
     @rule(name=names, new_name=names)
     def rename(self, name: str, new_name: str) -> None:
         name = self.pick(name)
@@ -242,7 +262,6 @@ class VolumesMachine(RuleBasedStateMachine):
         self.catalog.rename(name, new_name)
         self.models[new_name] = self.models.pop(name)
 
-    @precondition(lambda self: self.models)
     @rule(name=names, snap_name=st.one_of(st.none(), snap_names), with_snapshots=st.booleans())
     def delete(self, name: str, snap_name: str | None, with_snapshots: bool) -> None:
         name = self.pick(name)
@@ -251,6 +270,8 @@ class VolumesMachine(RuleBasedStateMachine):
             if model.snapshots.pop(snap_name, None) is not None:
                 self.catalog.delete(f"{name}@{snap_name}")
             return
+        if len(self.models) == 1:
+            return
         if model.open is not None or (model.snapshots and not with_snapshots):
             with pytest.raises(VolumeBusy):
                 self.catalog.delete(name)
@@ -258,7 +279,6 @@ class VolumesMachine(RuleBasedStateMachine):
         self.catalog.delete(name, with_snapshots=with_snapshots)
         del self.models[name]
 
-    @precondition(lambda self: self.models)
     @rule(name=names)
     def seize(self, name: str) -> None:
         name = self.pick(name)
@@ -302,7 +322,7 @@ class FilesMachine(VolumesMachine):
 TestVolumes = VolumesMachine.TestCase
 TestVolumes.settings = settings(
     max_examples=150,
-    stateful_step_count=40,
+    stateful_step_count=60,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
