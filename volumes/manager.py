@@ -219,17 +219,20 @@ class Manager:
         """End all connections of an export and wait for them; how many there were. VolumeBusy."""
         with self._changed:
             export = self._exports.get(name)
-            if export is None:
-                return 0
-            goodbyes = list(export.connections.values())
+        if export is None:
+            return 0
+        ended: set[VolumeAttachment] = set()
         for _ in ("politely", "at once"):
-            for disconnect in goodbyes:
+            with self._changed:
+                goodbyes = dict(export.connections)
+            for disconnect in goodbyes.values():
                 disconnect()
+            ended.update(goodbyes)
             with self._changed:
                 if self._changed.wait_for(
                     lambda: self._exports.get(name) is not export, DETACH_SECONDS_MAX
                 ):
-                    return len(goodbyes)
+                    return len(ended)
         raise VolumeBusy(name, "its connections", f"{name}: its connections do not end")
 
     def _open(self, name: str) -> Volume:

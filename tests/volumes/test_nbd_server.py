@@ -142,3 +142,20 @@ def test_a_taken_tcp_port_is_refused(exports, memory_server):
     with pytest.raises(SocketUnavailable, match=str(memory_server[1])):
         second.listen_tcp(TcpAddress("127.0.0.1", memory_server[1]))
     second.close()
+
+
+def test_listening_beyond_loopback_is_warned_of(exports, caplog):
+    server = NbdServer(exports)
+    server.listen_tcp(TcpAddress("127.0.0.2", 0))
+    assert "no TLS" not in caplog.text
+    server.listen_tcp(TcpAddress("0.0.0.0", 0))
+    assert "no TLS" in caplog.text
+    server.close()
+
+
+@pytest.mark.parametrize("host", ["no.such.host.invalid", "::ffff:1.2.3.4.5", "203.0.113.1"])
+def test_an_address_that_is_not_ours_is_refused(exports, host):
+    server = NbdServer(exports)
+    with pytest.raises(SocketUnavailable):
+        server.listen_tcp(TcpAddress(host, 0))
+    server.close()

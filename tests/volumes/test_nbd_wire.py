@@ -56,6 +56,10 @@ def test_a_long_error_message_is_cut_between_characters():
     assert text.decode().endswith("é")
 
 
+def test_a_message_that_is_no_text_is_sent_all_the_same():
+    assert wire.encode_message("a file \udcff") == b"a file ?"
+
+
 def test_the_wire_brings_no_server_along():
     """Clients import it: nothing of ours but the packages on the way may come with it."""
     code = (

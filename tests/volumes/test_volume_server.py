@@ -88,6 +88,18 @@ def test_an_export_name_too_long(volume_server):
     assert refusal(volume_server, "n" * 4097)[0] == wire.Reply.ERR_INVALID
 
 
+@pytest.mark.parametrize("name", ["a\nERROR all is lost", "a\x1b[2J", "x\u2028y"])
+def test_a_name_cannot_forge_log_lines(volume_server, disk, name):
+    with NbdClient(volume_server.socket) as client:
+        client.send(wire.pack_option(wire.Option.EXPORT_NAME, name.encode()))
+        assert client.hung_up()
+    assert refusal(volume_server, name)[0] == wire.Reply.ERR_UNKNOWN
+    assert "EXPORT_NAME" in volume_server.log
+    for line in volume_server.log.splitlines():
+        assert line.startswith("20")
+        assert line.isprintable()
+
+
 def test_a_snapshot_export_is_read_only_and_does_not_change(client, volume_server, operations):
     client.write(0, b"before")
     operations.snapshot("disk@one")

@@ -45,8 +45,7 @@ def answer(agreement: Agreement, option: int, data: bytes) -> bytes:
     try:
         return handler(agreement, data)
     except Refusal as refusal:
-        text = str(refusal).encode()[: wire.STRING_SIZE_MAX]
-        return wire.pack_option_reply(option, refusal.reply, text)
+        return wire.pack_option_reply(option, refusal.reply, wire.encode_message(str(refusal)))
 
 
 def _unsupported(agreement: Agreement, data: bytes) -> bytes:

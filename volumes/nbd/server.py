@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import logging
 import selectors
 import socket
@@ -60,13 +61,20 @@ class NbdServer:
 
     def listen_tcp(self, address: TcpAddress) -> int:
         """Add a TCP socket; return its port. Before `start`. SocketUnavailable."""
+        family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+        place = (address.host, address.port)
         try:
-            listener = socket.create_server((address.host, address.port), backlog=BACKLOG)
+            listener = socket.create_server(place, family=family, backlog=BACKLOG)
         except OSError as error:
             raise SocketUnavailable(f"{address.host}:{address.port}: {error.strerror}") from error
         self._tcp.append(listener)
         self._selector.register(listener, selectors.EVENT_READ)
-        return int(listener.getsockname()[1])
+        bound, port = listener.getsockname()[:2]
+        if not ipaddress.ip_address(bound).is_loopback:
+            log.warning(
+                "%s:%d: whoever reaches it can use every volume: no TLS, no users", bound, port
+            )
+        return int(port)
 
     def start(self) -> None:
         """Accept connections in the background."""

@@ -240,9 +240,15 @@ def pack_string(text: bytes) -> bytes:
     return COUNT_32.pack(len(text)) + text
 
 
+def encode_message(message: str) -> bytes:
+    """A message for people as it may go over the wire: UTF-8, cut between characters."""
+    text = message.encode(errors="replace")[:STRING_SIZE_MAX]
+    return text.decode(errors="ignore").encode()
+
+
 def pack_error_chunk(cookie: int, errno: int, message: str) -> bytes:
     """A whole error chunk that ends its reply; the message is cut at the protocol's limit."""
-    text = message.encode()[:STRING_SIZE_MAX].decode(errors="ignore").encode()
+    text = encode_message(message)
     payload_size = CHUNK_ERROR.size + len(text)
     header = pack_chunk_header(Chunk.ERROR, CHUNK_DONE, cookie, payload_size)
     return header + CHUNK_ERROR.pack(errno, len(text)) + text
