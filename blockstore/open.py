@@ -32,15 +32,16 @@ def open_store(url: str, read_only: bool = False) -> Store:
     return open_files_store(Path(place), read_only=read_only)
 
 
-def rebuild_index(url: str) -> RebuildReport:
+def rebuild_index(url: str, *, salvage: bool = False) -> RebuildReport:
     """Make the index of a `files:` store anew from its packs and its log of heads.
 
-    Nobody may have it open: StoreUnavailable.
+    Nobody may have it open: StoreUnavailable. Damaged parts of packs are passed over and reported;
+    a damaged log of heads is Corrupt, unless `salvage` says to take what can be read of it.
     """
     scheme, place = _split(url)
     if scheme == "memory":
         raise StoreUsageError(f"{url} has no index to rebuild")
-    return rebuild_files_index(Path(place))
+    return rebuild_files_index(Path(place), salvage=salvage)
 
 
 def _split(url: str) -> tuple[str, str]:

@@ -218,6 +218,7 @@ def _open(
         raise index_error(error, path) from error
     try:
         _check_size(environment, path)
+        environment.reader_check()  # readers that were killed hold back the reuse of pages
         return environment, {
             name: environment.open_db(name.encode(), create=create) for name in names
         }

@@ -34,6 +34,7 @@ class RebuildReport:
 
     pack_count: int
     block_count: int
+    head_count: int
     damaged: tuple[str, ...]
     """Packs, or places in them, that could not be read."""
 
@@ -125,7 +126,7 @@ def recover_pack(
 
 
 def rebuild_blocks(index: Index, packs: PackDirectory, hash_name: str) -> RebuildReport:
-    """Fill the empty tables `blocks` and `packs` from the packs alone."""
+    """Fill the empty tables `blocks` and `packs` from the packs alone; no heads."""
     damaged: list[str] = []
     pack_ids = packs.pack_ids()
     blocks = 0
@@ -134,7 +135,7 @@ def rebuild_blocks(index: Index, packs: PackDirectory, hash_name: str) -> Rebuil
             blocks += _rebuild_pack(index, packs, pack_id, hash_name, damaged)
         except Corrupt as error:
             damaged.append(str(error))
-    return RebuildReport(len(pack_ids), blocks, tuple(damaged))
+    return RebuildReport(len(pack_ids), blocks, 0, tuple(damaged))
 
 
 def _rebuild_pack(

@@ -17,6 +17,7 @@ import shutil
 import time
 import uuid
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -108,9 +109,11 @@ def open_files_store(directory: Path, *, read_only: bool) -> FilesStore:
     return FilesStore(directory, info, read_only=read_only)
 
 
-def rebuild_files_index(directory: Path) -> RebuildReport:
+def rebuild_files_index(directory: Path, *, salvage: bool = False) -> RebuildReport:
     """Make the index anew from packs and the log of heads.
 
+    Damaged parts of packs are passed over and reported. A damaged log of heads is Corrupt, and
+    nothing has changed, unless `salvage` says to pass over that too: older heads may come back.
     Leases start afresh. StoreUnavailable while anybody has the store open.
     """
     info = read_superblock(directory)
@@ -121,7 +124,7 @@ def rebuild_files_index(directory: Path) -> RebuildReport:
         if fresh.exists():
             shutil.rmtree(fresh)
         create_index(fresh, info.store_id)
-        report = _fill_index(directory, fresh, info)
+        report = _fill_index(directory, fresh, info, salvage)
         if (directory / "index").exists():
             shutil.rmtree(directory / "index")
         fresh.rename(directory / "index")
@@ -145,7 +148,7 @@ def read_superblock(directory: Path) -> StoreInfo:
 
 
 def _create(directory: Path, options: StoreOptions) -> StoreInfo:
-    directory.mkdir(exist_ok=True)
+    directory.mkdir(mode=0o700, exist_ok=True)
     if (directory / "store").exists():
         raise StoreUsageError(f"{directory} is a store already")
     found = {name.name for name in directory.iterdir()} - {"lost+found"}
@@ -185,7 +188,7 @@ def _write_superblock(directory: Path, info: StoreInfo) -> None:
     sync_directory(directory)
 
 
-def _fill_index(directory: Path, fresh: Path, info: StoreInfo) -> RebuildReport:
+def _fill_index(directory: Path, fresh: Path, info: StoreInfo, salvage: bool) -> RebuildReport:
     index = open_index(fresh, info.store_id, read_only=False)
     try:
         packs = PackDirectory(directory / "packs", info.store_id)
@@ -193,8 +196,8 @@ def _fill_index(directory: Path, fresh: Path, info: StoreInfo) -> RebuildReport:
             report = rebuild_blocks(index, packs, info.hash_name)
         finally:
             packs.close()
-        rebuild_heads(index, directory / "heads.log")
-        return report
+        heads = rebuild_heads(index, directory / "heads.log", salvage=salvage)
+        return replace(report, head_count=heads)
     finally:
         index.close()
 

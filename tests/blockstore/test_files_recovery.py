@@ -335,5 +335,6 @@ def test_heads_come_back_with_the_index(stores):
     before = heads.get("volume")
     stores.close_all()
     shutil.rmtree(stores.directory / "index")
-    rebuild_index(stores.url)
+    assert rebuild_index(stores.url).head_count == 1
     assert stores.open().heads.get("volume") == before
+    assert (stores.directory.stat().st_mode & 0o777) == 0o700
