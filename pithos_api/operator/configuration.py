@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from pithos_api.operator.errors import USAGE, OperatorError
+from pithos_api.settings import Settings
 
 FILE_NAME = "archipelago.toml"
 VARIABLE_PREFIX = "ARCHIPELAGO_"
@@ -75,6 +76,24 @@ class Configuration:
         """Where the volume server takes requests about attached volumes."""
         return self._socket("control.sock")
 
+    def api_settings(self) -> Settings:
+        """What the API is told. OperatorError (usage) when a value cannot work."""
+        try:
+            return Settings(
+                store_url=self.store_url,
+                database_url=self.api_database_url,
+                host=self.host,
+                port=self.port,
+                workers=self.workers,
+                threads=self.threads,
+                public_url=self.public_url or None,
+                region=self.region,
+                token_lifetime_s=self.token_lifetime_s,
+                control_socket=str(self.control_socket),
+            )
+        except ValueError as error:
+            raise OperatorError(f"{error}; see: archipelago serve --help", USAGE) from error
+
     def _socket(self, name: str) -> Path:
         path = self.run_folder / name
         if len(os.fsencode(path)) > SOCKET_PATH_BYTES_MAX:
@@ -107,6 +126,17 @@ def load_configuration(config: str | None, flags: Mapping[str, object]) -> Confi
     return Configuration(**found)  # type: ignore[arg-type]  # checked against _TYPES above
 
 
+def child_environment(configuration: Configuration) -> dict[str, str]:
+    """Our environment, with every setting in it as a child process will read it."""
+    environment = dict(os.environ)
+    environment.pop(CONFIG_VARIABLE, None)
+    for name in _TYPES:
+        variable = VARIABLE_PREFIX + name.upper()
+        environment[variable] = str(getattr(configuration, name))
+    environment[VARIABLE_PREFIX + "DATA"] = str(configuration.folder)
+    return environment
+
+
 def _from_file(path: Path, *, must_exist: bool) -> dict[str, object]:
     try:
         with path.open("rb") as file:
@@ -133,7 +163,7 @@ def _from_environment(variables: Mapping[str, str]) -> dict[str, object]:
     found: dict[str, object] = {}
     for name, kind in _TYPES.items():
         text = variables.get(VARIABLE_PREFIX + name.upper())
-        if not text:
+        if text is None or (text == "" and (kind is int or name == "data")):
             continue
         try:
             found[name] = kind(text)

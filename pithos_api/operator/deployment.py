@@ -15,6 +15,7 @@ from pithos_api.identity.accounts import Identity
 from pithos_api.namespace.namespace import Namespace
 from pithos_api.operator.configuration import Configuration
 from pithos_api.operator.errors import NOT_FOUND, OperatorError
+from pithos_api.services import Services
 from pithos_api.settings import PasswordCost
 from volumes.control import ControlClient, Operations, ServerUnreachable
 
@@ -66,6 +67,19 @@ class Deployment:
     def namespace(self) -> Namespace:
         """Accounts, containers, objects."""
         return Namespace(self.engine, self.store, self.maps)
+
+    @cached_property
+    def services(self) -> Services:
+        """The parts as the API's own functions want them."""
+        return Services(
+            settings=self.configuration.api_settings(),
+            store=self.store,
+            maps=self.maps,
+            catalog=self.catalog,
+            engine=self.engine,
+            namespace=self.namespace,
+            identity=self.identity,
+        )
 
     def seal(self, name: str) -> None:
         """Turn the frozen layers of a volume or snapshot into blocks, in the volume server if

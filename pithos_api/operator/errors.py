@@ -21,6 +21,7 @@ from pithos_api.identity.errors import (
     NoSuchProject,
     NoSuchUser,
 )
+from pithos_api.image.errors import ImageAmbiguous, ImageError, NoSuchImage
 from pithos_api.namespace.errors import NameInvalid, NamespaceError
 from volumes.control import ControlError, ServerUnreachable
 from volumes.unix_socket import SocketUnavailable
@@ -54,6 +55,9 @@ EXIT_CODES: tuple[tuple[type[Exception], int], ...] = (
     (VolumeNotFound, NOT_FOUND),
     (NoSuchUser, NOT_FOUND),
     (NoSuchProject, NOT_FOUND),
+    (NoSuchImage, NOT_FOUND),
+    (ImageAmbiguous, CONFLICT),
+    (ImageError, FAILED),
     (NameTaken, CONFLICT),
     (VolumeBusy, CONFLICT),
     (IdentityConflict, CONFLICT),
@@ -89,6 +93,8 @@ HINTS: tuple[tuple[type[Exception], str], ...] = (
     (VolumeNotFound, "see: archipelago volume list"),
     (NoSuchUser, "see: archipelago user list"),
     (NoSuchProject, "see: archipelago project list"),
+    (NoSuchImage, "see: archipelago image list"),
+    (ImageAmbiguous, "see: archipelago image list"),
     (NameTaken, "choose another name, or delete that one first"),
     (VolumeBusy, "stop what uses it first, or try again later"),
     (ServerUnreachable, "start one with: archipelago serve"),

@@ -12,18 +12,20 @@ import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from pithos_api.database.migrations import upgrade
 from pithos_api.operator.administrator import ensure_administrator
 from pithos_api.operator.command import Command, Invocation
-from pithos_api.operator.configuration import Configuration
+from pithos_api.operator.configuration import Configuration, child_environment
 from pithos_api.operator.errors import CONFLICT, USAGE, OperatorError
 from pithos_api.operator.output import note, print_json
 from pithos_api.operator.store_commands import make_installation
 from pithos_api.operator.supervisor import Service, Supervisor, die_with_parent
 from pithos_api.server import run_api_server
-from pithos_api.settings import PORT_MAX, Settings
+from pithos_api.settings import PORT_MAX
 from volumes.control import ControlClient, ControlError
 from volumes.nbd.server import TcpAddress
 from volumes.process import VolumeServerSettings, run_volume_server
@@ -72,6 +74,8 @@ def _serve_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _serve(invocation: Invocation) -> None:
     deployment, configuration = invocation.deployment, invocation.deployment.configuration
+    configuration.api_settings()
+    _tcp_address(configuration.nbd_listen)
     if invocation.options.init:
         make_installation(deployment)
     deployment.require_made()
@@ -85,8 +89,10 @@ def _serve(invocation: Invocation) -> None:
         supervisor = Supervisor(_services(configuration, port))
         try:
             if supervisor.wait_ready():
-                _announce(invocation, url, credentials, supervisor)
-                supervisor.run()
+                told = partial(_state, configuration, url, credentials, supervisor)
+                _write_state(configuration, told())
+                _announce(told(), url, as_json=invocation.options.json)
+                supervisor.run(lambda: _write_state(configuration, told()))
         finally:
             supervisor.stop()
             (configuration.run_folder / STATE_NAME).unlink(missing_ok=True)
@@ -94,36 +100,29 @@ def _serve(invocation: Invocation) -> None:
 
 
 def _services(configuration: Configuration, port: int) -> list[Service]:
+    """The children find all settings in their environment, from wherever we have them."""
+    environment = child_environment(replace(configuration, port=port))
     host = configuration.host
-    volume_server = Service(
-        "volume server",
-        _child_command("nbd", configuration, {"nbd-listen": configuration.nbd_listen}),
-        lambda: volume_server_answers(configuration),
-    )
-    flags = {
-        "host": host,
-        "port": port,
-        "workers": configuration.workers,
-        "threads": configuration.threads,
-        "public-url": configuration.public_url,
-    }
-    api = Service("API", _child_command("api", configuration, flags), lambda: _answers(host, port))
-    return [volume_server, api]
+    return [
+        Service(
+            "volume server",
+            _child_command("nbd"),
+            environment,
+            lambda: volume_server_answers(configuration),
+        ),
+        Service("API", _child_command("api"), environment, lambda: _answers(host, port)),
+    ]
 
 
-def _child_command(name: str, configuration: Configuration, flags: dict[str, object]) -> list[str]:
-    command = [sys.executable, "-m", "pithos_api.operator.main", name]
-    command += ["--data", str(configuration.folder), "--parent", str(os.getpid())]
-    for flag, value in flags.items():
-        command += [f"--{flag}", str(value)] if value != "" else []
-    return command
+def _child_command(name: str) -> list[str]:
+    return [sys.executable, "-m", "pithos_api.operator.main", name, "--parent", str(os.getpid())]
 
 
-def _announce(
-    invocation: Invocation, url: str, credentials: Path | None, supervisor: Supervisor
-) -> None:
-    configuration = invocation.deployment.configuration
-    state = {
+def _state(
+    configuration: Configuration, url: str, credentials: Path | None, supervisor: Supervisor
+) -> dict[str, object]:
+    """Where everything is: printed at the start, and kept in a file for other programs."""
+    return {
         "pid": os.getpid(),
         "auth_url": f"{url}/v3",
         "swift_auth_url": f"{url}/auth/v1.0",
@@ -134,15 +133,24 @@ def _announce(
         "credentials": None if credentials is None else str(credentials),
         "pids": supervisor.pids,
     }
-    (configuration.run_folder / STATE_NAME).write_text(json.dumps(state))
-    if invocation.options.json:
+
+
+def _write_state(configuration: Configuration, state: dict[str, object]) -> None:
+    path = configuration.run_folder / STATE_NAME
+    scratch = path.with_suffix(".new")
+    scratch.write_text(json.dumps(state))
+    scratch.replace(path)
+
+
+def _announce(state: dict[str, object], url: str, *, as_json: bool) -> None:
+    if as_json:
         print_json(state)
     else:
         print(f"API        {url}   (Keystone {url}/v3, Swift {url}/auth/v1.0)")
-        print(f"NBD        nbd+unix:///VOLUME?socket={configuration.nbd_socket}")
-        print(f"control    {configuration.control_socket}")
-        if credentials is not None:
-            print(f"log in     . {credentials}")
+        print(f"NBD        nbd+unix:///VOLUME?socket={state['nbd_socket']}")
+        print(f"control    {state['control_socket']}")
+        if state["credentials"] is not None:
+            print(f"log in     . {state['credentials']}")
         print("Ctrl-C stops")
     sys.stdout.flush()
 
@@ -210,26 +218,7 @@ def _api(invocation: Invocation) -> None:
     invocation.deployment.require_made()
     # It tells of each look at a database that is up to date.
     logging.getLogger(ALEMBIC_LOGGER).setLevel(logging.WARNING)
-    run_api_server(api_settings(configuration))
-
-
-def api_settings(configuration: Configuration) -> Settings:
-    """What the API is told. OperatorError (usage) when a value cannot work."""
-    try:
-        return Settings(
-            store_url=configuration.store_url,
-            database_url=configuration.api_database_url,
-            host=configuration.host,
-            port=configuration.port,
-            workers=configuration.workers,
-            threads=configuration.threads,
-            public_url=configuration.public_url or None,
-            region=configuration.region,
-            token_lifetime_s=configuration.token_lifetime_s,
-            control_socket=str(configuration.control_socket),
-        )
-    except ValueError as error:
-        raise OperatorError(f"{error}; see: archipelago serve --help", USAGE) from error
+    run_api_server(configuration.api_settings())
 
 
 def _nbd(invocation: Invocation) -> None:

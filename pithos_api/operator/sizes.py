@@ -10,7 +10,7 @@ SECTOR_BYTES = 512
 """Sizes of volumes are multiples of this."""
 
 _EXPONENTS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4, "P": 5}
-_PATTERN = re.compile(r"(\d+(?:\.\d+)?)\s*(?:([KMGTP])(i?B)?|B)?", re.IGNORECASE)
+_PATTERN = re.compile(r"(\d+(?:\.\d+)?)\s*(?:([KMGTP])(i?B)?|B)?", re.IGNORECASE | re.ASCII)
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 

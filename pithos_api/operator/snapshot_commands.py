@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import argparse
 
-from pithos_api.namespace.records import SNAPSHOT, NewObject
+from pithos_api.image.publish import CONTAINER, publish_snapshot
 from pithos_api.operator.command import Command, Invocation
 from pithos_api.operator.errors import USAGE, OperatorError
 from pithos_api.operator.output import print_json, print_table, time_text
 from pithos_api.operator.sizes import size_text
 from pithos_api.operator.user_commands import project_of
-
-CONTAINER = "snapshots"
-CONTENT_TYPE = "application/octet-stream"
 
 
 def _snapshot_argument(parser: argparse.ArgumentParser) -> None:
@@ -70,20 +67,12 @@ def _publish_arguments(parser: argparse.ArgumentParser) -> None:
 def _publish(invocation: Invocation) -> None:
     options, deployment = invocation.options, invocation.deployment
     account = project_of(deployment, options.user)
+    if options.object == "":
+        raise OperatorError("--object cannot be empty", USAGE)
     deployment.seal(options.name)
-    root, size = deployment.catalog.sealed_root(options.name)
-    name = options.object or options.name
-    if not name or not options.container:
-        raise OperatorError("--object and --container cannot be empty", USAGE)
-    namespace = deployment.namespace
-    namespace.ensure_account(account)
-    namespace.put_container(account, options.container, {}, {})
-    namespace.record_map(account, root)
-    made = namespace.put_object(
-        account,
-        options.container,
-        name,
-        NewObject(size, root, None, None, CONTENT_TYPE, kind=SNAPSHOT),
+    deployment.namespace.ensure_account(account)
+    made = publish_snapshot(
+        deployment.services, options.name, account, options.container, options.object
     )
     if options.json:
         print_json({"account": account, "container": made.container, "object": made.name})

@@ -43,17 +43,17 @@ def make_installation(
     deployment: Deployment, hash_name: str | None = None, block_size: str | None = None
 ) -> None:
     """The store, the database and the folder of sockets. What is there already is left alone."""
+    options = StoreOptions()
+    if hash_name is not None:
+        options = replace(options, hash_name=hash_name)
+    if block_size is not None:
+        options = replace(options, block_size=parse_size(block_size))
     configuration = deployment.configuration
     configuration.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     configuration.run_folder.mkdir(mode=0o700, exist_ok=True)
     # The database first: the store's folder is what says that the installation is complete.
     upgrade(configuration.api_database_url)
     if not deployment.is_made():
-        options = StoreOptions()
-        if hash_name is not None:
-            options = replace(options, hash_name=hash_name)
-        if block_size is not None:
-            options = replace(options, block_size=parse_size(block_size))
         create_store(configuration.store_url, options)
 
 

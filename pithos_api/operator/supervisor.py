@@ -9,7 +9,7 @@ import signal
 import subprocess
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import FrameType
 
@@ -43,6 +43,7 @@ class Service:
 
     name: str
     command: Sequence[str]
+    environment: Mapping[str, str]
     is_ready: Callable[[], bool]
 
 
@@ -83,19 +84,26 @@ class Supervisor:
             for child in waiting:
                 if child.process.poll() is not None:
                     name, code = child.service.name, child.process.returncode
-                    raise OperatorError(f"the {name} ended with code {code} as it started")
+                    raise OperatorError(
+                        f"the {name} ended with code {code} as it started;"
+                        " its own message above says why"
+                    )
                 if time.monotonic() > deadline:
                     raise OperatorError(f"the {child.service.name} does not answer")
             if waiting:
                 self._wait(READY_POLL_S)
         return not self._stop_signal
 
-    def run(self) -> None:
-        """Until a signal says stop. OperatorError when a service crashes again and again."""
+    def run(self, changed: Callable[[], None]) -> None:
+        """Until a signal says stop. OperatorError when a service crashes again and again.
+
+        `changed` is called when a service has got another process.
+        """
         while not self._stop_signal:
             for child in self._children:
                 if child.process.poll() is not None:
                     self._restart(child)
+                    changed()
             self._wait(None)
 
     def stop(self) -> None:
@@ -135,7 +143,12 @@ class Supervisor:
 
 def _start(service: Service) -> subprocess.Popen[bytes]:
     # Its own session: a Ctrl-C at the terminal reaches us, and we stop it in order.
-    return subprocess.Popen(service.command, stdin=subprocess.DEVNULL, start_new_session=True)
+    return subprocess.Popen(
+        service.command,
+        env=service.environment,
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+    )
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

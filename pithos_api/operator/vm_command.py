@@ -14,13 +14,14 @@ import termios
 import tty
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 
 from compute_glue import accel
 from compute_glue.errors import GuestError, GuestGone, GuestTimeout
-from compute_glue.qemu import DirectKernel, Guest, Machine, NbdDisk
+from compute_glue.qemu import MEMORY_MIB_MIN, DirectKernel, Guest, Machine, NbdDisk
 from pithos_api.operator.command import Command, Invocation
-from pithos_api.operator.errors import INTERRUPTED, USAGE, OperatorError
+from pithos_api.operator.errors import INTERRUPTED, NOT_FOUND, USAGE, OperatorError
 from pithos_api.operator.output import note
 from pithos_api.operator.server_commands import volume_server_answers
 from pithos_api.operator.sizes import parse_size
@@ -35,7 +36,7 @@ MIB = 1 << 20
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", metavar="VOLUME")
+    parser.add_argument("name", metavar="VOLUME[@SNAP]")
     parser.add_argument(
         "--memory", default=MEMORY_DEFAULT, metavar="SIZE", help=f"default: {MEMORY_DEFAULT}"
     )
@@ -95,6 +96,10 @@ def _machine(invocation: Invocation) -> Machine:
     except re.error as error:
         raise OperatorError(f"--prompt is no regular expression: {error}", USAGE) from error
     memory = parse_size(options.memory) // MIB
+    files = [options.kernel, options.initrd]
+    absent = [name for name in files if name is not None and not Path(name).is_file()]
+    if absent:
+        raise OperatorError(f"no such file: {absent[0]}", NOT_FOUND)
     invocation.deployment.catalog.info(options.name)
     if not volume_server_answers(configuration):
         raise OperatorError(
@@ -104,8 +109,13 @@ def _machine(invocation: Invocation) -> Machine:
     kernel = None
     if options.kernel is not None:
         kernel = DirectKernel(options.kernel, options.initrd, options.append or "console=ttyS0")
+    if memory < MEMORY_MIB_MIN:
+        raise OperatorError(f"--memory is at least {MEMORY_MIB_MIN}M, not {options.memory}", USAGE)
+    snapshot = "@" in options.name
+    if snapshot:
+        note(f"archipelago: {options.name} cannot change; what the machine writes is thrown away")
     disk = NbdDisk(str(configuration.nbd_socket), options.name)
-    return Machine(disk, memory_mib=memory, kernel=kernel)
+    return Machine(disk, memory_mib=memory, kernel=kernel, throw_away=snapshot)
 
 
 def _use(guest: Guest, options: argparse.Namespace) -> int:

@@ -10,7 +10,7 @@ from archipelago import VolumeInfo
 from pithos_api.operator import volume_transfer
 from pithos_api.operator.command import Command, Invocation
 from pithos_api.operator.errors import USAGE, OperatorError
-from pithos_api.operator.image_commands import find_image
+from pithos_api.operator.image_commands import bootable_image
 from pithos_api.operator.output import (
     note,
     print_fields,
@@ -22,6 +22,7 @@ from pithos_api.operator.output import (
 from pithos_api.operator.sizes import parse_volume_size, size_text
 
 COUNT_MAX = 10_000
+GIB = 1 << 30
 
 
 def _create_arguments(parser: argparse.ArgumentParser) -> None:
@@ -67,11 +68,11 @@ def _names(name: str, count: int | None) -> list[str]:
 
 
 def _from_image(invocation: Invocation, names: list[str], size: int | None) -> Iterator[VolumeInfo]:
-    image = find_image(invocation.deployment, invocation.options.image)
-    wanted = image.volume_size if size is None else size
-    if wanted < image.size:
+    image = bootable_image(invocation.deployment, invocation.options.image)
+    wanted = image.min_disk * GIB if size is None else size
+    if size is not None and size < image.size:
         raise OperatorError(
-            f"image {image.label} has {size_text(image.size)}, more than --size", USAGE
+            f"image {image.name} has {size_text(image.size)}; --size cannot be less", USAGE
         )
     catalog = invocation.deployment.catalog
     for name in names:

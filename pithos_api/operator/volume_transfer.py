@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
 
-from archipelago import Extent, ExtentKind, Volume, VolumeInfo
+from archipelago import Extent, ExtentKind, Volume, VolumeBusy, VolumeInfo
 from blockstore import ZERO_ID, Blocks
 from pithos_api.operator.deployment import Deployment
 from pithos_api.operator.errors import CONFLICT, NOT_FOUND, USAGE, OperatorError
@@ -87,7 +87,7 @@ def export_file(
     deployment: Deployment, name: str, path: str, advance: Callable[[int], None]
 ) -> None:
     """Write the volume or snapshot to a new file, leaving holes; "-" = standard output."""
-    with deployment.catalog.open(name, read_only=True) as volume:
+    with _at_rest(deployment, name) as volume:
         if path == "-":
             _write_stream(volume, sys.stdout.buffer, advance)
             return
@@ -101,6 +101,21 @@ def export_file(
         except BaseException:
             os.unlink(path)
             raise
+
+
+@contextmanager
+def _at_rest(deployment: Deployment, name: str) -> Iterator[Volume]:
+    try:
+        volume = deployment.catalog.open(name, read_only=True)
+    except VolumeBusy as error:
+        raise OperatorError(
+            f"{error}; take a snapshot, and export that: archipelago snapshot create {name}@NAME",
+            CONFLICT,
+        ) from error
+    try:
+        yield volume
+    finally:
+        volume.close()
 
 
 def _write_sparse(volume: Volume, target: BinaryIO, advance: Callable[[int], None]) -> None:
