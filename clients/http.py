@@ -8,6 +8,7 @@ method allows it.
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import threading
 import time
@@ -32,7 +33,12 @@ from clients.errors import (
 )
 from clients.token_cache import Token, TokenCache
 
-CONNECT_TIMEOUT_S = 10.0
+CONNECT_TIMEOUT_S = 30.0
+"""Also the longest that SEND_SIZE bytes may take to send."""
+
+SEND_SIZE = 2**16
+"""Bytes sent at a time: a time-out counts for each such piece, not for the whole of a body."""
+
 EXPIRY_MARGIN_S = 60.0
 """A token this close to its end is not begun with."""
 MESSAGE_LENGTH_MAX = 300
@@ -48,6 +54,11 @@ _RETRY = Retry(
     respect_retry_after_header=False,
     raise_on_status=False,
 )
+
+
+class _Adapter(HTTPAdapter):
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - requests' own
+        super().init_poolmanager(*args, **kwargs, blocksize=SEND_SIZE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +112,7 @@ class Session:
         if ca_file is not None:
             self._http.verify = ca_file
         for scheme in ("http://", "https://"):
-            self._http.mount(scheme, HTTPAdapter(max_retries=_RETRY))
+            self._http.mount(scheme, _Adapter(max_retries=_RETRY))
 
     def close(self) -> None:
         """Close its connections."""
@@ -175,8 +186,9 @@ class Session:
         stream: bool = False,
     ) -> requests.Response:
         try:
+            data = io.BytesIO(body) if body else b""
             prepared = self._http.prepare_request(
-                requests.Request(method, url, headers=dict(headers), data=body)
+                requests.Request(method, url, headers=dict(headers), data=data)
             )
             prepared.url = url  # as it is: an object's name may contain what looks like "/../"
             proxies = self._http.merge_environment_settings(

@@ -45,7 +45,8 @@ class Relay:
                 sink.sendall(data)
         for end in (source, sink):
             with contextlib.suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
+                end.shutdown(socket.SHUT_RDWR)  # wakes the other thread
+            end.close()  # with bytes unread: whoever sends on is told so
 
     def close(self):
         self.listener.shutdown(socket.SHUT_RDWR)
