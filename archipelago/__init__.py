@@ -15,6 +15,8 @@ from archipelago.extent import Extent, ExtentKind
 from archipelago.info import SnapshotInfo, Usage, VolumeInfo
 from archipelago.map import Maps
 from archipelago.map_format import EMPTY_MAP, MapRoot
+from archipelago.qcow2 import export_qcow2, import_qcow2
+from archipelago.transfer import export_raw, import_raw
 from archipelago.volume import Volume
 
 __all__ = [
@@ -36,4 +38,8 @@ __all__ = [
     "VolumeInfo",
     "VolumeNotFound",
     "VolumeReadOnly",
+    "export_qcow2",
+    "export_raw",
+    "import_qcow2",
+    "import_raw",
 ]
