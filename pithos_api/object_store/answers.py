@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from html import escape
 from http import HTTPStatus
 from urllib.parse import quote
 
@@ -32,15 +33,13 @@ def answer(
 
 
 def render(fault: Fault) -> Response:
-    """An error in Swift's words: a short page, and for a 401 the challenge."""
+    """An error in Swift's words: a line of text, and for a 401 the challenge."""
     if fault.status != CLIENT_CLOSED_REQUEST:
         discard_body(request.environ)
     headers = list(fault.headers.items())
     if fault.status == HTTPStatus.UNAUTHORIZED:
         headers.append(("WWW-Authenticate", f'Swift realm="{_realm()}"'))
-    title = _title(fault.status)
-    message = fault.message or title
-    body = f"<html><h1>{title}</h1><p>{_escaped(message)}</p></html>".encode()
+    body = escape(fault.message or _title(fault.status)).encode("utf-8", "replace")
     return answer(fault.status, headers, body)
 
 
@@ -56,7 +55,3 @@ def _title(status: int) -> str:
         return HTTPStatus(status).phrase
     except ValueError:
         return "Client Disconnect"
-
-
-def _escaped(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -33,12 +33,14 @@ class Validators:
 
 
 def evaluate(headers: Headers, validators: Validators) -> Verdict:
-    """The verdict for a GET or HEAD, in the order of RFC 9110 section 13.2.2."""
+    """The verdict for a GET or HEAD, in the order of RFC 9110 section 13.2.2.
+
+    As in Swift, If-Match does not keep If-Unmodified-Since from being checked.
+    """
     if_match = headers.get("If-Match")
-    if if_match is not None:
-        if not etag_listed(if_match, validators.etag):
-            return Verdict.FAILED
-    elif _modified_since(headers.get("If-Unmodified-Since"), validators) is True:
+    if if_match is not None and not etag_listed(if_match, validators.etag):
+        return Verdict.FAILED
+    if _modified_since(headers.get("If-Unmodified-Since"), validators) is True:
         return Verdict.FAILED
     if_none_match = headers.get("If-None-Match")
     if if_none_match is not None:

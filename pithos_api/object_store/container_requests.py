@@ -101,7 +101,7 @@ def _check_new_name(name: str) -> None:
     if len(name.encode()) > CONTAINER_NAME_SIZE_MAX:
         raise HttpError(400, f"Container name length longer than {CONTAINER_NAME_SIZE_MAX}")
     if "/" in name:
-        raise HttpError(400, "Container name cannot contain slashes")
+        raise HttpError(404, "Container name cannot contain slashes")
 
 
 def _check_policy(name: str) -> None:

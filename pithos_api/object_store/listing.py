@@ -18,6 +18,7 @@ from pithos_api.object_store.object_headers import is_true
 from pithos_api.object_store.timestamps import listing_date
 
 _XML_FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_MARKERS = ("marker", "end_marker")
 _LIMIT = re.compile(r"[0-9]{1,18}")
 
 
@@ -47,7 +48,7 @@ def parse_parameters(query_string: str) -> dict[str, str]:
         raise HttpError(412, "Invalid query string") from error
     parameters: dict[str, str] = {}
     for name, value in pairs:
-        if "\0" in value:
+        if "\0" in value and name not in _MARKERS:
             raise HttpError(412, "Invalid query string")
         parameters.setdefault(name, value)
     return parameters
@@ -68,14 +69,15 @@ def negotiate(parameters: Mapping[str, str], accept: MIMEAccept) -> Form:
 
 def listing_query(parameters: Mapping[str, str]) -> ListQuery:
     """What is asked for. HttpError 412 when the limit is over the announced one."""
+    reverse = is_true(parameters.get("reverse", ""))
     return ListQuery(
         limit=_limit(parameters.get("limit", "")),
-        marker=parameters.get("marker", ""),
-        end_marker=parameters.get("end_marker", ""),
+        marker=_bound(parameters.get("marker", ""), upper=reverse),
+        end_marker=_bound(parameters.get("end_marker", ""), upper=not reverse),
         prefix=parameters.get("prefix", ""),
         delimiter=parameters.get("delimiter", ""),
         path=parameters.get("path"),
-        reverse=is_true(parameters.get("reverse", "")),
+        reverse=reverse,
     )
 
 
@@ -105,6 +107,16 @@ def _limit(text: str) -> int:
     if int(text) > LISTING_LIMIT_MAX:
         raise HttpError(412, f"Maximum limit is {LISTING_LIMIT_MAX}")
     return int(text)
+
+
+def _bound(marker: str, *, upper: bool) -> str:
+    """A marker without NUL that leaves out the same names.
+
+    Clients append a NUL to make a marker inclusive. No name has one, so those below `x\\0...` are
+    those up to `x`, and those above it are those above `x`.
+    """
+    head, nul, _ = marker.partition("\0")
+    return head + "\x01" if nul and upper else head
 
 
 def _container_fields(entry: ContainerInfo | Subdir) -> dict[str, str | int]:
@@ -142,15 +154,16 @@ def _json(items: Sequence[Mapping[str, str | int]]) -> bytes:
 def _element(tag: str, fields: Mapping[str, str | int]) -> str:
     if "subdir" in fields:
         name = _xml_text(str(fields["subdir"]))
-        return f"<subdir name={quoteattr(name)}><name>{escape(name)}</name></subdir>\n"
+        return f"<subdir name={quoteattr(name)}><name>{escape(name)}</name></subdir>"
     inner = "".join(
         f"<{key}>{escape(_xml_text(str(value)))}</{key}>" for key, value in fields.items()
     )
-    return f"<{tag}>{inner}</{tag}>\n"
+    return f"<{tag}>{inner}</{tag}>"
 
 
 def _document(root: str, name: str, body: str) -> bytes:
-    head = f'<?xml version="1.0" encoding="UTF-8"?>\n<{root} name={quoteattr(_xml_text(name))}>\n'
+    # No white space between the elements: Swift's clients take the first child for an entry.
+    head = f'<?xml version="1.0" encoding="UTF-8"?>\n<{root} name={quoteattr(_xml_text(name))}>'
     return f"{head}{body}</{root}>".encode()
 
 

@@ -28,7 +28,10 @@ KEPT = (
 
 DEFAULT_TYPE = "application/octet-stream"
 
-_SECONDS = re.compile(r"[0-9]{1,15}")
+MOMENT_MAX = 9_999_999_999
+"""The greatest X-Timestamp of ten digits; later moments count as this one."""
+
+_SECONDS = re.compile(r"[0-9]+")
 _TRUE = {"true", "1", "yes", "on", "t", "y"}
 
 
@@ -55,6 +58,15 @@ def is_expired(kept: Mapping[str, str], now: float) -> bool:
     return moment is not None and int(moment) <= now
 
 
+def seconds_of(header: str, text: str) -> int:
+    """A header's whole number of seconds, at most MOMENT_MAX. HttpError 400."""
+    digits = text.strip()
+    if not _SECONDS.fullmatch(digits):
+        raise HttpError(400, f"Non-integer {header}")
+    significant = digits.lstrip("0")
+    return MOMENT_MAX if len(significant) > len(str(MOMENT_MAX)) else int(significant or "0")
+
+
 def is_true(text: str) -> bool:
     """What Swift's clients write for yes."""
     return text.strip().lower() in _TRUE
@@ -63,17 +75,11 @@ def is_true(text: str) -> bool:
 def _delete_at(headers: Headers, now: float) -> int | None:
     after = headers.get(DELETE_AFTER)
     if after is not None and after.strip():
-        return int(now) + _seconds(DELETE_AFTER, after)
+        return min(int(now) + seconds_of(DELETE_AFTER, after), MOMENT_MAX)
     at = headers.get(DELETE_AT)
     if at is None or not at.strip():
         return None
-    moment = _seconds(DELETE_AT, at)
+    moment = seconds_of(DELETE_AT, at)
     if moment <= now:
         raise HttpError(400, f"{DELETE_AT} in past")
     return moment
-
-
-def _seconds(header: str, text: str) -> int:
-    if not _SECONDS.fullmatch(text.strip()):
-        raise HttpError(400, f"Non-integer {header}")
-    return int(text)

@@ -17,7 +17,13 @@ from pithos_api.object_store.body import body_chunks, body_length
 from pithos_api.object_store.conditions import bare_etag, etag_listed
 from pithos_api.object_store.limits import OBJECT_NAME_SIZE_MAX
 from pithos_api.object_store.metadata import check_totals, merged, metadata_changes
-from pithos_api.object_store.object_headers import content_type, is_expired, kept_headers
+from pithos_api.object_store.object_headers import (
+    DELETE_AT,
+    content_type,
+    is_expired,
+    kept_headers,
+    seconds_of,
+)
 from pithos_api.object_store.object_lookup import live_object, with_md5
 from pithos_api.object_store.timestamps import http_date
 from pithos_api.services import services
@@ -82,9 +88,16 @@ def post_object(target: Target) -> Response:
 
 
 def delete_object(target: Target) -> Response:
-    """Remove the name. What has expired is removed too, but was not there."""
+    """Remove the name. What has expired is removed too, but was not there.
+
+    With X-If-Delete-At only an object that expires just then; HttpError 412 for others.
+    """
     namespace = services().namespace
+    expected = request.headers.get("X-If-Delete-At")
+    moment = None if expected is None else str(seconds_of("X-If-Delete-At", expected))
     info = namespace.object(target.account, target.container, target.object)
+    if moment is not None and info.headers.get(DELETE_AT) != moment:
+        raise HttpError(412, "X-If-Delete-At and X-Delete-At do not match")
     namespace.delete_object(target.account, target.container, target.object)
     if is_expired(info.headers, time.time()):
         raise HttpError(404, "The resource could not be found.")

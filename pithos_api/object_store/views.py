@@ -18,7 +18,7 @@ from pithos_api.object_store.container_requests import (
     post_container,
     put_container,
 )
-from pithos_api.object_store.limits import announced
+from pithos_api.object_store.limits import HEADER_SIZE_MAX, announced
 from pithos_api.object_store.object_copy import copy_object, put_copy
 from pithos_api.object_store.object_read import get_object, head_object
 from pithos_api.object_store.object_write import delete_object, post_object, put_object
@@ -69,6 +69,7 @@ def swift(target: str) -> Response:
     if request.method == "OPTIONS":
         return answer(200, [("Allow", _allowed(handlers))])
     principal = authenticated()
+    _check_header_sizes()
     handler = handlers.get(request.method)
     if handler is None:
         raise HttpError(405, "", {"Allow": _allowed(handlers)})
@@ -76,9 +77,11 @@ def swift(target: str) -> Response:
     return handler(Target(principal, account, path))
 
 
-@blueprint.get("/info")
-def info() -> Response:
+@blueprint.get("/info<rest:target>")
+def info(target: str) -> Response:
     """Capabilities and limits, for anybody."""
+    if target:
+        raise HttpError(412, "Bad URL")
     return jsonify({"swift": announced()})
 
 
@@ -86,6 +89,12 @@ def info() -> Response:
 def healthcheck() -> Response:
     """That a process answers."""
     return answer(200, body=b"OK", content_type=TEXT)
+
+
+def _check_header_sizes() -> None:
+    for name, value in request.headers.items():
+        if len(value) > HEADER_SIZE_MAX:
+            raise HttpError(400, f"Header {name} longer than {HEADER_SIZE_MAX}")
 
 
 def _level(path: Path) -> Mapping[str, Handler]:

@@ -149,6 +149,15 @@ def test_info_is_public_and_claims_nothing_else(swift: Swift) -> None:
     assert found["swift"]["container_listing_limit"] == 10000
 
 
+def test_what_only_begins_like_info(swift: Swift) -> None:
+    assert swift.client.get("/info%20asdf").status_code == 412
+
+
+def test_overlong_header(swift: Swift) -> None:
+    assert swift("POST", "", headers={"X-Something": "x" * 8192}).status_code == 204
+    assert swift("POST", "", headers={"X-Something": "x" * 8193}).status_code == 400
+
+
 def test_healthcheck(swift: Swift) -> None:
     answer = swift.client.get("/healthcheck")
     assert (answer.status_code, answer.data) == (200, b"OK")

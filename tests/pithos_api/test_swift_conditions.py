@@ -40,7 +40,7 @@ SAME, EARLIER, LATER = (http_date(MODIFIED + shift) for shift in (0, -10, 10))
         ({"If-Modified-Since": "yesterday"}, Verdict.PROCEED),
         ({"If-Unmodified-Since": "31 Nonsense"}, Verdict.PROCEED),
         ({"If-None-Match": OTHER, "If-Modified-Since": LATER}, Verdict.PROCEED),
-        ({"If-Match": ETAG, "If-Unmodified-Since": EARLIER}, Verdict.PROCEED),
+        ({"If-Match": ETAG, "If-Unmodified-Since": EARLIER}, Verdict.FAILED),
         ({"If-Match": ETAG, "If-None-Match": ETAG}, Verdict.NOT_MODIFIED),
     ],
 )

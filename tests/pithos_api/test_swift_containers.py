@@ -54,6 +54,7 @@ def test_trailing_slash_is_the_container(swift: Swift) -> None:
         ("%ff", 412),
         ("a%00", 412),
         ("%20", 201),
+        ("a%2Fb", 404),
     ],
 )
 def test_names(swift: Swift, name: str, status: int) -> None:
@@ -112,6 +113,8 @@ def test_storage_policy(swift: Swift) -> None:
         ("reverse=true&limit=2", ["α", "c/"]),
         ("reverse=true&marker=b--1", ["a/2/x", "a/1", "a"]),
         ("reverse=true&delimiter=/&prefix=a", ["a/", "a"]),
+        ("reverse=true&marker=b--1%00&end_marker=a", ["b--1", "a/2/x", "a/1"]),
+        ("marker=a%00&end_marker=b--1%00", ["a/1", "a/2/x", "b--1"]),
         ("prefix=%CE", None),
     ],
 )

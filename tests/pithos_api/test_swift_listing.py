@@ -57,7 +57,7 @@ def test_parameters_are_utf8() -> None:
     assert parse_parameters("prefix=\xce\xb1") == {"prefix": "α"}
 
 
-@pytest.mark.parametrize("query", ["prefix=%ff", "prefix=\xff", "marker=a%00b"])
+@pytest.mark.parametrize("query", ["prefix=%ff", "prefix=\xff", "prefix=a%00b"])
 def test_bad_parameters(query: str) -> None:
     with pytest.raises(HttpError) as caught:
         parse_parameters(query)
@@ -70,6 +70,15 @@ def test_query() -> None:
     )
     assert query == ListQuery(5, "m", "e", "p", "--", "", True)
     assert listing_query({}) == ListQuery()
+
+
+@pytest.mark.parametrize(
+    ("reverse", "marker", "end_marker"), [("no", "a", "b\x01"), ("yes", "a\x01", "b")]
+)
+def test_inclusive_markers(reverse: str, marker: str, end_marker: str) -> None:
+    parameters = parse_parameters(f"marker=a%00&end_marker=b%00x&reverse={reverse}")
+    query = listing_query(parameters)
+    assert (query.marker, query.end_marker) == (marker, end_marker)
 
 
 @pytest.mark.parametrize(

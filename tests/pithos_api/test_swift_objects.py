@@ -263,6 +263,14 @@ def test_deleting_what_has_expired(stored: Swift) -> None:
     assert stored("DELETE", "/box").status_code == 204
 
 
+def test_deleting_only_what_expires_at_a_moment(stored: Swift) -> None:
+    assert stored("DELETE", "/box/o", headers={"X-If-Delete-At": "soon"}).status_code == 400
+    assert stored("DELETE", "/box/o", headers={"X-If-Delete-At": "7"}).status_code == 412
+    moment = str(int(time.time()) + 1000)
+    stored("POST", "/box/o", headers={"X-Delete-At": moment})
+    assert stored("DELETE", "/box/o", headers={"X-If-Delete-At": moment}).status_code == 204
+
+
 def test_md5_is_computed_when_first_needed(stored: Swift) -> None:
     stored.forget_md5("box", "o")
     assert stored("GET", "/box?format=json").json[0]["hash"] == ""
