@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 import lmdb
 
 from blockstore.errors import Corrupt, StoreFull, StoreUnavailable
+from blockstore.files.durable_writes import sync_directory
 
 if TYPE_CHECKING:
     from lmdb import _Database as Table
@@ -168,11 +169,7 @@ def create_environment(path: Path, tables: Sequence[str]) -> None:
     """Make an empty environment with these tables in the existing directory `path`; durable."""
     environment, _ = _open(path, tables, read_only=False, create=True)
     environment.close()
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_directory(path)
 
 
 def index_error(error: lmdb.Error, path: Path) -> Exception:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from blockstore.errors import Corrupt, StoreFull, StoreUnavailable
+from blockstore.files.durable_writes import sync_directory
 from blockstore.files.record import (
     PACK_HEADER_SIZE,
     PAGE,
@@ -285,15 +286,6 @@ class _ReadableFile:
     def __del__(self) -> None:
         if self.descriptor >= 0:
             os.close(self.descriptor)
-
-
-def sync_directory(path: Path) -> None:
-    """Make the names in a directory durable."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def require_writable(path: Path) -> None:

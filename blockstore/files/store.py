@@ -23,11 +23,12 @@ from typing import TYPE_CHECKING
 
 from blockstore.errors import StoreFull, StoreUnavailable, StoreUsageError
 from blockstore.files.blocks import FilesBlocks
+from blockstore.files.durable_writes import sync_directory
 from blockstore.files.extents import FilesExtents
 from blockstore.files.heads import create_heads_log, open_heads, rebuild_heads
 from blockstore.files.index import create_index, open_index
 from blockstore.files.leases import FilesLeases
-from blockstore.files.pack import PackDirectory, require_writable, sync_directory
+from blockstore.files.pack import PackDirectory, require_writable
 from blockstore.files.record import FORMAT_VERSION, STORE_SIZE, decode_store, encode_store
 from blockstore.files.recovery import RebuildReport, rebuild_blocks, recover_packs
 from blockstore.interface import StoreInfo
