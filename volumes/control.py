@@ -167,10 +167,28 @@ class Operations:
                 server.resize(name, size, shrink=shrink)
         return self._volume_info(name)
 
+    def delete(self, name: str, with_snapshots: bool = False) -> None:
+        """Delete a volume or snapshot that is not attached.
+
+        A snapshot has no lease that would tell the catalog; so the server is asked, if there is
+        one. VolumeBusy.
+        """
+        for export in self._attached():
+            if export.name == name or (with_snapshots and export.name.startswith(f"{name}@")):
+                raise VolumeBusy(name, ", ".join(export.peers), f"{export.name} is attached")
+        self._catalog.delete(name, with_snapshots)
+
     def detach(self, name: str) -> int:
         """End an export's connections; how many there were. ServerUnreachable."""
         with ControlClient(self._socket_path) as server:
             return server.detach(name)
+
+    def _attached(self) -> list[ExportEntry]:
+        try:
+            with ControlClient(self._socket_path) as server:
+                return server.exports()
+        except ServerUnreachable:
+            return []
 
     def _server(self, busy: VolumeBusy) -> ControlClient:
         try:

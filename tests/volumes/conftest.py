@@ -1,13 +1,8 @@
 from __future__ import annotations
 
 import shutil
-import sys
-from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from memory_exports import MemoryExports
 from nbd_client import NbdClient
 from volume_server import VolumeServer

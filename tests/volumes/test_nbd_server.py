@@ -153,7 +153,7 @@ def test_listening_beyond_loopback_is_warned_of(exports, caplog):
     server.close()
 
 
-@pytest.mark.parametrize("host", ["no.such.host.invalid", "::ffff:1.2.3.4.5", "203.0.113.1"])
+@pytest.mark.parametrize("host", ["::ffff:1.2.3.4.5", "203.0.113.1"])
 def test_an_address_that_is_not_ours_is_refused(exports, host):
     server = NbdServer(exports)
     with pytest.raises(SocketUnavailable):

@@ -160,6 +160,24 @@ def test_operations_on_volumes_that_are_not_attached(operations, volume_server, 
     assert catalog.info("copy2").size == SIZE // 2
 
 
+def test_what_is_attached_is_not_deleted(client, operations, volume_server, catalog):
+    operations.snapshot("disk@one")
+    with pytest.raises(VolumeBusy, match="disk is attached"):
+        operations.delete("disk", with_snapshots=True)
+    client.disconnect()
+    with NbdClient(volume_server.socket) as reader:
+        reader.attach("disk@one")
+        with pytest.raises(VolumeBusy, match="disk@one is attached"):
+            operations.delete("disk@one")
+        with pytest.raises(VolumeBusy, match="disk@one is attached"):
+            operations.delete("disk", with_snapshots=True)
+        assert reader.read(0, 512) == bytes(512)
+        reader.disconnect()
+    operations.delete("disk@one")
+    Operations(catalog, "/nonexistent/socket").delete("disk")
+    assert catalog.list() == []
+
+
 def test_errors_come_back_over_the_control_socket(client, operations, volume_server):
     operations.snapshot("disk@one")
     with pytest.raises(NameTaken):
