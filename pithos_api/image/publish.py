@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pithos_api.namespace.hashmap import merkle_hash
 from pithos_api.namespace.records import SNAPSHOT, NewObject, ObjectInfo
-from pithos_api.pithos.hashmaps import map_ids
+from pithos_api.pithos.hashmap_read import map_ids
 from pithos_api.services import Services
 
 CONTAINER = "snapshots"

@@ -35,7 +35,19 @@ class HashmapBody:
     """What a client says an object consists of; nothing of it is believed yet."""
 
     size: int
-    digests: list[bytes]
+    packed: bytes
+    """The digests, end to end."""
+
+    @property
+    def count(self) -> int:
+        """How many digests there are."""
+        return len(self.packed) // ID_SIZE
+
+    @property
+    def digests(self) -> list[bytes]:
+        """The digests in order; made anew each time, and thrice as large as `packed`."""
+        packed = self.packed
+        return [packed[i : i + ID_SIZE] for i in range(0, len(packed), ID_SIZE)]
 
 
 def read_hashmap(chunks: Iterable[bytes]) -> HashmapBody:
@@ -68,10 +80,7 @@ class _Reader:
         if self._stage != self._behind:
             raise _malformed("no list of hashes")
         size = _parse_rest(bytes(self._head + b"]" + self._tail))
-        digests = self._digests
-        return HashmapBody(
-            size, [bytes(digests[i : i + ID_SIZE]) for i in range(0, len(digests), ID_SIZE)]
-        )
+        return HashmapBody(size, bytes(self._digests))
 
     def _before(self, chunk: bytes) -> None:
         self._head += chunk

@@ -10,6 +10,12 @@ BLOCK_COUNT_MAX: Final = 2**21
 While one of this size is put it takes some 400 MB of memory.
 """
 
+BLOCK_COUNT_LARGE: Final = 2**17
+"""A hashmap of more blocks than that waits for its turn."""
+
+LARGE_AT_ONCE: Final = 2
+"""Large hashmaps that one process works on at a time; others have been read, and wait."""
+
 HASHMAP_REST_SIZE_MAX: Final = 2**16
 """Bytes of a hashmap's JSON besides the list of hashes."""
 

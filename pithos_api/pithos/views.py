@@ -15,7 +15,7 @@ from pithos_api.object_store.access import (
     authorized_account,
 )
 from pithos_api.paths import raw_path, split_path
-from pithos_api.pithos import blocks, containers, hashmaps, objects
+from pithos_api.pithos import blocks, containers, hashmap_read, hashmap_write, objects
 from pithos_api.pithos.answers import render
 
 PREFIX = "/pithos/object-store/v1"
@@ -47,12 +47,12 @@ def pithos(target: str) -> Response:
 
 def _get_object(target: Target) -> Response:
     by_hashes = "hashmap" in request.args
-    return hashmaps.get_hashmap(target) if by_hashes else objects.get_object(target)
+    return hashmap_read.get_hashmap(target) if by_hashes else objects.get_object(target)
 
 
 def _put_object(target: Target) -> Response:
     by_hashes = "hashmap" in request.args
-    return hashmaps.put_hashmap(target) if by_hashes else objects.put_object(target)
+    return hashmap_write.put_hashmap(target) if by_hashes else objects.put_object(target)
 
 
 def _post_container(target: Target) -> Response:
