@@ -2,7 +2,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cloud import Cloud, Kamaki, make_cloud, running_cloud
+from kamaki_cloud import Cloud, Kamaki, make_cloud, running_cloud
 
 
 @pytest.fixture(scope="session")

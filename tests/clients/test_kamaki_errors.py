@@ -2,7 +2,7 @@ import socket
 import stat
 
 import pytest
-from cloud import Kamaki
+from kamaki_cloud import Kamaki
 
 
 def only_line(result):

@@ -5,7 +5,7 @@ import socket
 import threading
 
 import pytest
-from cloud import BLOCK_SIZE, Kamaki, make_cloud, noise, running_cloud
+from kamaki_cloud import BLOCK_SIZE, Kamaki, make_cloud, noise, running_cloud
 
 
 class Relay:

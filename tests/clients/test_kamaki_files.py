@@ -1,8 +1,9 @@
 import os
 import random
+import threading
 
 import pytest
-from cloud import BLOCK_SIZE, noise
+from kamaki_cloud import BLOCK_SIZE, noise
 
 
 @pytest.mark.parametrize(
@@ -101,15 +102,16 @@ def test_a_part_of_another_file_does_no_harm(alice, container, tmp_path):
 def test_a_pipe_is_uploaded(alice, container, tmp_path):
     content = noise(8, 9 * 2**20) + bytes(3 * BLOCK_SIZE) + b"end"
     read_end, write_end = os.pipe()
-    if not os.fork():
-        os.close(read_end)
+
+    def feed():
         with open(write_end, "wb") as pipe:
             pipe.write(content)
-        os._exit(0)
-    os.close(write_end)
+
+    feeder = threading.Thread(target=feed)
+    feeder.start()
     alice("file", "upload", f"/dev/fd/{read_end}", f"{container}/piped")
     os.close(read_end)
-    os.wait()
+    feeder.join()
     alice("file", "download", f"{container}/piped", tmp_path / "out")
     assert (tmp_path / "out").read_bytes() == content
 
@@ -160,7 +162,7 @@ def test_containers(alice, container):
     info = alice("container", "info", container, "--json").json
     assert info["block_size"] == BLOCK_SIZE
     assert info["object_count"] == 0
-    assert container in [c["name"] for c in alice("container", "list", "--json").json]
+    assert container in [c["name"] for c in alice("--json", "container", "list").json]
     assert container in alice("container", "list", container).out
     alice("container", "delete", container)
     assert alice("container", "list", container, "--json").json == []

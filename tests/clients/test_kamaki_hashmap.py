@@ -2,7 +2,7 @@ import os
 
 import pytest
 from blake3 import blake3
-from cloud import noise
+from kamaki_cloud import noise
 
 from clients.errors import DataMismatch, ServerFailed
 from clients.hashmap import BlockRules, FileState, Hashmap, hash_file

@@ -1,4 +1,4 @@
-from cloud import noise
+from kamaki_cloud import noise
 
 
 def test_register_list_show_unregister(alice, bob, container, tmp_path):

@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from cloud import BLOCK_SIZE, PASSWORD, Kamaki, noise
+from kamaki_cloud import BLOCK_SIZE, PASSWORD, Kamaki, noise
 
 from clients.errors import DataMismatch
 from clients.hashmap import BlockRules

@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from cloud import Kamaki, noise
+from kamaki_cloud import Kamaki, noise
 
 KAMAKI = [sys.executable, "-m", "clients.cli.main"]
 
