@@ -7,6 +7,7 @@ directory on free ports, and leaves nothing but the cache of downloads in build/
 from __future__ import annotations
 
 import argparse
+import signal
 import subprocess
 import sys
 import tempfile
@@ -27,6 +28,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.demo", description=__doc__)
     parser.add_argument("--cache", type=Path, default=CACHE, help=f"of downloads; {CACHE}")
     options = parser.parse_args()
+    # So that a SIGTERM cleans up too.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="demo-") as folder:
         site = Site(Path(folder))
@@ -35,6 +38,9 @@ def main() -> int:
         except (DemoFailed, GuestError, subprocess.SubprocessError) as error:
             print(f"FAILED: {error}\nlast in the log:\n{site.log_tail()}", file=sys.stderr)
             return 1
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
+            return 130
         finally:
             site.close()
     print(f"All checks passed, in {time.monotonic() - started:.0f} s.")

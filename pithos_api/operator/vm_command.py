@@ -89,33 +89,40 @@ def _boot(invocation: Invocation) -> int:
 
 def _machine(invocation: Invocation) -> Machine:
     options, configuration = invocation.options, invocation.deployment.configuration
-    if options.kernel is None and (options.initrd or options.append):
-        raise OperatorError("--initrd and --append need --kernel", USAGE)
+    memory_mib, kernel = _memory_mib(options), _kernel(options)
     try:
         re.compile(options.prompt.encode())
     except re.error as error:
         raise OperatorError(f"--prompt is no regular expression: {error}", USAGE) from error
-    memory = parse_size(options.memory) // MIB
-    files = [options.kernel, options.initrd]
-    absent = [name for name in files if name is not None and not Path(name).is_file()]
-    if absent:
-        raise OperatorError(f"no such file: {absent[0]}", NOT_FOUND)
     invocation.deployment.catalog.info(options.name)
     if not volume_server_answers(configuration):
         raise OperatorError(
-            f"no volume server answers at {configuration.nbd_socket};"
+            f"no volume server answers at {configuration.control_socket};"
             " start it with: archipelago serve"
         )
-    kernel = None
-    if options.kernel is not None:
-        kernel = DirectKernel(options.kernel, options.initrd, options.append or "console=ttyS0")
-    if memory < MEMORY_MIB_MIN:
-        raise OperatorError(f"--memory is at least {MEMORY_MIB_MIN}M, not {options.memory}", USAGE)
     snapshot = "@" in options.name
     if snapshot:
         note(f"archipelago: {options.name} cannot change; what the machine writes is thrown away")
     disk = NbdDisk(str(configuration.nbd_socket), options.name)
-    return Machine(disk, memory_mib=memory, kernel=kernel, throw_away=snapshot)
+    return Machine(disk, memory_mib=memory_mib, kernel=kernel, throw_away=snapshot)
+
+
+def _memory_mib(options: argparse.Namespace) -> int:
+    found = parse_size(options.memory) // MIB
+    if found < MEMORY_MIB_MIN:
+        raise OperatorError(f"--memory is at least {MEMORY_MIB_MIN}M, not {options.memory}", USAGE)
+    return found
+
+
+def _kernel(options: argparse.Namespace) -> DirectKernel | None:
+    if options.kernel is None:
+        if options.initrd or options.append:
+            raise OperatorError("--initrd and --append need --kernel", USAGE)
+        return None
+    for name in (options.kernel, options.initrd):
+        if name is not None and not Path(name).is_file():
+            raise OperatorError(f"no such file: {name}", NOT_FOUND)
+    return DirectKernel(options.kernel, options.initrd, options.append or "console=ttyS0")
 
 
 def _use(guest: Guest, options: argparse.Namespace) -> int:
@@ -124,8 +131,8 @@ def _use(guest: Guest, options: argparse.Namespace) -> int:
     if options.run:
         prompt = options.prompt.encode()
         try:
-            guest.console.expect(prompt, BOOT_S)
             for command in options.run:
+                guest.console.expect(prompt, BOOT_S)
                 code = guest.console.run(command, COMMAND_S)
         except GuestGone as error:
             raise _ended(guest, error) from error
