@@ -228,6 +228,7 @@ class Catalog:
 
     def snapshots(self, name: str) -> builtins.list[SnapshotInfo]:
         """The snapshots of a volume, oldest first; a damaged one has `damage` set."""
+        check_name(name)
         volume = transact(self.store, lambda step: find_volume(step, name))
         found = []
         for snap_name in self._snapshot_names(volume.id):

@@ -61,17 +61,17 @@ def sweep_layers(store: Store, age_s: int = SWEEP_AGE_S) -> int:
     """Remove what crashes left behind and is at least `age_s` old; return how many layers."""
     # The data is listed before the heads are read: a head is there before its data is.
     with_data = store.extents.list()
-    unused = 0
+    swept: set[str] = set()
     for head in store.heads.list(LAYER_PREFIX):
         layer = decode_layer(head.name, head.value)
         if not layer.users and layer.created + age_s <= time.time():
             drop_unused_layer(store, layer.id)
-            unused += 1
+            swept.add(layer.id)
     for layer_id in with_data:
         if store.heads.get(LAYER_PREFIX + layer_id) is None:
             store.extents.delete(layer_id)
-            unused += 1
-    return unused
+            swept.add(layer_id)
+    return len(swept)
 
 
 def open_layer(store: Store, layer_id: str, *, writable: bool) -> Layer:
