@@ -1,6 +1,8 @@
 import pytest
 from pithos_session import BLOCK_SIZE, Pithos, alice, noise, pithos_app
 
+from blockstore import NotFound
+
 __all__ = ["alice", "pithos_app"]
 
 TEXT = {"Content-Type": "text/plain"}
@@ -103,3 +105,18 @@ def test_a_reader_reads_only(pithos_app, alice):
     assert reader.send_blocks("c", b"y").status_code == 403
     assert reader.put_hashmap("/c/o", 0, []).status_code == 403
     assert reader.call("POST", "/image/v2/images", b"{}").status_code == 403
+
+
+def test_a_block_that_is_gone_is_an_error_and_never_zeros(alice):
+    content = noise(3, 20 * BLOCK_SIZE)
+    alice.upload("/c/o", content)
+    hashes = [bytes.fromhex(text) for text in alice.hashes(content)]
+    alice.services.store.blocks.discard([hashes[0]])
+    answer = alice("GET", "/c/o")
+    assert answer.status_code == 500
+    assert answer.json["internalServerError"]["code"] == 500
+    tail = alice("GET", "/c/o", headers={"Range": f"bytes={BLOCK_SIZE}-"})
+    assert tail.data == content[BLOCK_SIZE:]
+    alice.services.store.blocks.discard([hashes[19]])
+    with pytest.raises(NotFound):
+        _ = alice("GET", "/c/o", headers={"Range": f"bytes={BLOCK_SIZE}-"}).data
