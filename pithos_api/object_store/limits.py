@@ -47,12 +47,29 @@ DISCARD_SIZE_MAX: Final = 16 * 2**20
 """Bytes of the body of a refused request that are read away, to use the connection on; a client
 that has more to send finds the connection closed."""
 
+BULK_DELETE_COUNT_MAX: Final = 10_000
+"""Paths in one bulk delete."""
+
+BULK_DELETE_FAILED_MAX: Final = 1000
+"""Errors after which a bulk delete gives up."""
+
 POLICY: Final = "default"
 """The one storage policy: every block goes to the same pool."""
 
 
-def announced() -> dict[str, object]:
-    """The `swift` section of `/info`."""
+def announced() -> dict[str, dict[str, object]]:
+    """What `/info` says: the limits, and a section for each capability that has one."""
+    return {"swift": _core(), "bulk_delete": _bulk_delete()}
+
+
+def _bulk_delete() -> dict[str, object]:
+    return {
+        "max_deletes_per_request": BULK_DELETE_COUNT_MAX,
+        "max_failed_deletes": BULK_DELETE_FAILED_MAX,
+    }
+
+
+def _core() -> dict[str, object]:
     return {
         "max_file_size": OBJECT_SIZE_MAX,
         "max_meta_name_length": META_NAME_SIZE_MAX,

@@ -1,4 +1,6 @@
-"""Copies on the server: COPY, and PUT with X-Copy-From. No data moves; the map root is shared."""
+"""Copies on the server: COPY, and PUT with X-Copy-From. The map root is shared, no data moves,
+unless a range is copied, or what a manifest shows.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +16,15 @@ from pithos_api.namespace.upload import Upload
 from pithos_api.object_store.access import Target, authorized_account
 from pithos_api.object_store.answers import answer
 from pithos_api.object_store.conditions import Verdict, evaluate
+from pithos_api.object_store.listing import parse_parameters
 from pithos_api.object_store.metadata import check_totals, metadata_headers
-from pithos_api.object_store.object_headers import content_type, is_true, kept_headers
-from pithos_api.object_store.object_lookup import live_object, open_content, with_md5
-from pithos_api.object_store.object_read import read_range, validators_of
+from pithos_api.object_store.object_headers import (
+    MANIFEST,
+    content_type,
+    is_true,
+    kept_headers,
+)
+from pithos_api.object_store.object_lookup import live_object
 from pithos_api.object_store.object_write import (
     PutConditions,
     check_object_name,
@@ -25,6 +32,7 @@ from pithos_api.object_store.object_write import (
     requested_metadata,
 )
 from pithos_api.object_store.ranges import ByteRange, RangeNotSatisfiable, parse_range
+from pithos_api.object_store.rendition import Rendition, rendition
 from pithos_api.object_store.timestamps import http_date
 from pithos_api.services import services
 
@@ -80,12 +88,13 @@ def _unquoted(header: str, value: str) -> str:
 def _copy(source_place: Place, place: Place, target: Target) -> Response:
     check_object_name(place.name)
     source = live_object(source_place.account, source_place.container, source_place.name)
-    source = _checked_source(source)
+    parameters = parse_parameters(request.environ.get("QUERY_STRING", ""))
+    _check_source(source, parameters)
     services().namespace.container(place.account, place.container)
     conditions = PutConditions()
     if request.method == "PUT":
         conditions = check_put_conditions(target)
-    new = _copied(source, place)
+    new = _copied(source, parameters, place)
     if place.account != source.account:
         services().namespace.record_map(place.account, new.root)
     info = services().namespace.put_object(
@@ -99,18 +108,16 @@ def _copy(source_place: Place, place: Place, target: Target) -> Response:
     return answer(201, _copy_headers(source, info))
 
 
-def _checked_source(source: ObjectInfo) -> ObjectInfo:
+def _check_source(source: ObjectInfo, parameters: dict[str, str]) -> None:
     """With a COPY, conditions are about the source. HttpError 412."""
     names = ("If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since")
     if request.method != "COPY" or not any(name in request.headers for name in names):
-        return source
-    source = with_md5(source)
-    if evaluate(request.headers, validators_of(source)) is not Verdict.PROCEED:
+        return
+    if evaluate(request.headers, rendition(source, parameters).validators) is not Verdict.PROCEED:
         raise HttpError(412, "A precondition for this request was not met.")
-    return source
 
 
-def _copied(source: ObjectInfo, place: Place) -> NewObject:
+def _copied(source: ObjectInfo, parameters: dict[str, str], place: Place) -> NewObject:
     fresh = is_true(request.headers.get("X-Fresh-Metadata", ""))
     kept = kept_headers(request.headers, time.time())
     metadata = requested_metadata()
@@ -129,25 +136,25 @@ def _copied(source: ObjectInfo, place: Place) -> NewObject:
         headers=kept,
         kind=source.kind,
     )
-    return _only_range(source, new)
-
-
-def _only_range(source: ObjectInfo, new: NewObject) -> NewObject:
-    """With a Range header the copy is that part; its bytes are read and stored anew."""
-    header = request.headers.get("Range")
-    try:
-        ranges = None if header is None else parse_range(header, source.size)
-    except RangeNotSatisfiable as error:
-        raise HttpError(416, "The Range requested is not available.") from error
-    if ranges is None or ranges == [ByteRange(0, source.size)]:
+    followed = MANIFEST in source.headers and parameters.get("multipart-manifest") != "get"
+    if not followed and "Range" not in request.headers:
         return new
-    if len(ranges) > 1:
-        raise HttpError(400, "A copy takes one range.")
+    return _read_through(rendition(source, parameters), new, followed)
+
+
+def _read_through(source: Rendition, new: NewObject, followed: bool) -> NewObject:
+    """A copy of a range, or of what a manifest shows: the bytes are read and stored anew."""
     found = services()
     upload = Upload(found.store, found.maps, found.store.info.hash_name)
-    for data in read_range(source, open_content(source), ranges[0]):
-        upload.write(data)
+    item = _requested_range(source)
+    if item.length:
+        for data in source.stream(item):
+            upload.write(data)
     result = upload.finish()
+    found.namespace.record_possession(source.info.account, result.block_ids)
+    headers = dict(new.headers)
+    if followed and MANIFEST not in request.headers:
+        headers.pop(MANIFEST, None)
     return NewObject(
         size=result.size,
         root=result.root,
@@ -155,8 +162,21 @@ def _only_range(source: ObjectInfo, new: NewObject) -> NewObject:
         md5=result.md5,
         content_type=new.content_type,
         metadata=new.metadata,
-        headers=new.headers,
+        headers=headers,
     )
+
+
+def _requested_range(source: Rendition) -> ByteRange:
+    header = request.headers.get("Range")
+    try:
+        ranges = None if header is None else parse_range(header, source.size)
+    except RangeNotSatisfiable as error:
+        raise HttpError(416, "The Range requested is not available.") from error
+    if ranges is None:
+        return ByteRange(0, source.size)
+    if len(ranges) > 1:
+        raise HttpError(400, "A copy takes one range.")
+    return ranges[0]
 
 
 def _copy_headers(source: ObjectInfo, info: ObjectInfo) -> list[tuple[str, str]]:

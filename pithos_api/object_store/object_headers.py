@@ -5,6 +5,7 @@ from __future__ import annotations
 import mimetypes
 import re
 from collections.abc import Mapping
+from urllib.parse import unquote
 
 from werkzeug.datastructures import Headers
 
@@ -13,7 +14,7 @@ from pithos_api.object_store.metadata import header_value
 
 DELETE_AT = "X-Delete-At"
 DELETE_AFTER = "X-Delete-After"
-REMOVE_DELETE_AT = "X-Remove-Delete-At"
+MANIFEST = "X-Object-Manifest"
 
 KEPT = (
     "Content-Encoding",
@@ -22,7 +23,7 @@ KEPT = (
     "Cache-Control",
     "Expires",
     "X-Robots-Tag",
-    "X-Object-Manifest",
+    MANIFEST,
 )
 """Stored as they come and shown on GET and HEAD."""
 
@@ -38,6 +39,8 @@ _TRUE = {"true", "1", "yes", "on", "t", "y"}
 def kept_headers(headers: Headers, now: float) -> dict[str, str]:
     """What a PUT or POST asks to keep, the expiry as an absolute X-Delete-At. HttpError 400."""
     kept = {name: header_value(name, headers[name]) for name in KEPT if headers.get(name)}
+    if MANIFEST in kept:
+        _check_manifest(kept[MANIFEST])
     moment = _delete_at(headers, now)
     if moment is not None:
         kept[DELETE_AT] = str(moment)
@@ -70,6 +73,13 @@ def seconds_of(header: str, text: str) -> int:
 def is_true(text: str) -> bool:
     """What Swift's clients write for yes."""
     return text.strip().lower() in _TRUE
+
+
+def _check_manifest(value: str) -> None:
+    container, slash, prefix = unquote(value).removeprefix("/").partition("/")
+    if not (container and slash and prefix) or "?" in value or "&" in value:
+        message = f"{MANIFEST} must be of the form <container name>/<prefix of object names>"
+        raise HttpError(400, message)
 
 
 def _delete_at(headers: Headers, now: float) -> int | None:

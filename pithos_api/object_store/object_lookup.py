@@ -1,16 +1,22 @@
-"""Finding an object as Swift's clients see it: not past its expiry, and with its MD5."""
+"""Finding an object as Swift's clients see it: not past its expiry, with its MD5, its bytes."""
 
 from __future__ import annotations
 
 import hashlib
+import logging
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from archipelago import Content
+from archipelago import ArchipelagoError, Content
+from blockstore import StoreError
 from pithos_api.faults import HttpError
 from pithos_api.namespace.records import ObjectInfo
 from pithos_api.object_store.object_headers import is_expired
+from pithos_api.object_store.ranges import ByteRange
 from pithos_api.services import services
+
+log = logging.getLogger(__name__)
 
 
 def live_object(account: str, container: str, name: str) -> ObjectInfo:
@@ -37,5 +43,33 @@ def with_md5(info: ObjectInfo) -> ObjectInfo:
 
 def open_content(info: ObjectInfo) -> Content:
     """The object's bytes."""
+    return content_opener()(info)
+
+
+def content_opener() -> Callable[[ObjectInfo], Content]:
+    """What opens contents also later, while the answer is sent and the request is over."""
     found = services()
-    return Content(found.maps, found.store.blocks, info.root, info.size)
+    return lambda info: Content(found.maps, found.store.blocks, info.root, info.size)
+
+
+def read_range(info: ObjectInfo, content: Content, item: ByteRange) -> Iterator[bytes]:
+    """Exactly the bytes of the range, or an error: the log names the object and the offset.
+
+    Raised in the middle of an answer, it makes the server cut the connection, so that the client
+    sees an incomplete body.
+    """
+    position = item.offset
+    try:
+        for data in content.stream(item.offset, item.length):
+            yield data
+            position += len(data)
+    except (ArchipelagoError, StoreError, OSError) as error:
+        log.error(
+            "cannot read %s/%s/%s from byte %d on: %s",
+            info.account,
+            info.container,
+            info.name,
+            position,
+            error,
+        )
+        raise

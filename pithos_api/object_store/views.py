@@ -11,6 +11,7 @@ from pithos_api.faults import HttpError
 from pithos_api.object_store.access import Target, authenticated, authorized_account
 from pithos_api.object_store.account_requests import get_account, head_account, post_account
 from pithos_api.object_store.answers import TEXT, answer, render
+from pithos_api.object_store.bulk_delete import bulk_delete
 from pithos_api.object_store.container_requests import (
     delete_container,
     get_container,
@@ -35,10 +36,23 @@ def put_or_copy(target: Target) -> Response:
     return put_copy(target) if "X-Copy-From" in request.headers else put_object(target)
 
 
+def post_or_bulk_delete(target: Target) -> Response:
+    """POST of an account: metadata, or with ?bulk-delete a list of what to delete."""
+    return bulk_delete(target) if "bulk-delete" in request.args else post_account(target)
+
+
+def only_bulk_delete(target: Target) -> Response:
+    """DELETE of an account, which nobody may; with ?bulk-delete as POST."""
+    if "bulk-delete" not in request.args:
+        raise HttpError(405, "", {"Allow": _allowed(ACCOUNT)})
+    return bulk_delete(target)
+
+
 ACCOUNT: Mapping[str, Handler] = {
     "GET": get_account,
     "HEAD": head_account,
-    "POST": post_account,
+    "POST": post_or_bulk_delete,
+    "DELETE": only_bulk_delete,
 }
 CONTAINER: Mapping[str, Handler] = {
     "GET": get_container,
@@ -82,7 +96,7 @@ def info(target: str) -> Response:
     """Capabilities and limits, for anybody."""
     if target:
         raise HttpError(412, "Bad URL")
-    return jsonify({"swift": announced()})
+    return jsonify(announced())
 
 
 @blueprint.get("/healthcheck")

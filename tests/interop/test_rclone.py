@@ -110,3 +110,18 @@ def test_server_side_copy_and_move(rclone: Rclone, source: Path) -> None:
     rclone("delete", "v1:box")
     assert rclone("size", "--json", "v1:box").strip().startswith('{"count":0')
     rclone("rmdir", "v1:box")
+
+
+def test_upload_of_unknown_length(rclone: Rclone, tmp_path: Path) -> None:
+    rclone("rcat", "v1:pipe/stream", data=BIG)
+    rclone("copyto", "v1:pipe/stream", tmp_path / "got")
+    assert (tmp_path / "got").read_bytes() == BIG
+    rclone("purge", "v1:pipe")
+
+
+def test_upload_in_segments(rclone: Rclone, source: Path, tmp_path: Path) -> None:
+    rclone("copy", "--swift-chunk-size", "1M", source / "big", "v1:box")
+    rclone("check", "--download", source, "v1:box", "--include", "/big")
+    assert len(rclone("lsf", "-R", "--files-only", "v1:box_segments").split()) == 3
+    rclone("purge", "v1:box")
+    rclone("purge", "v1:box_segments")

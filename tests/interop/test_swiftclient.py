@@ -109,7 +109,7 @@ def test_listing_in_pages(connection: Any) -> None:
 
 
 def test_capabilities_name_nothing_that_is_not_there(connection: Any) -> None:
-    assert set(connection.get_capabilities()) == {"swift"}
+    assert set(connection.get_capabilities()) == {"swift", "bulk_delete"}
 
 
 def test_conditional_put(connection: Any) -> None:
