@@ -1,0 +1,174 @@
+"""Damage is an error that names the thing, and stays where it is."""
+
+from __future__ import annotations
+
+import pytest
+from archipelago_stores import new_files_store
+
+from archipelago import Catalog, MapCorrupt, MapRoot
+from archipelago.transaction import transact
+from blockstore import Corrupt, HeadChange, NotFound, StoreError, open_store
+
+SIZE = 600 * 65536
+
+
+@pytest.fixture
+def catalog(store):
+    catalog = Catalog(store)
+    for name in ("bad", "good"):
+        catalog.create(name, SIZE)
+        with catalog.open(name) as volume:
+            for index in (0, 1, 599):
+                volume.write(index * 65536, name.encode() + b"%d" % index)
+        catalog.snapshot(f"{name}@s")
+        catalog.clone(f"{name}@s", f"{name}-clone")
+    catalog.seal_pending()
+    return catalog
+
+
+def check_good(catalog: Catalog) -> None:
+    for name in ("good", "good@s", "good-clone"):
+        with catalog.open(name, read_only=True) as volume:
+            assert volume.read(599 * 65536, 7) == b"good599"
+    catalog.clone("good", "another")
+    catalog.delete("another")
+    with catalog.open("good") as volume:
+        volume.write(5, b"x")
+
+
+def overwrite_head(catalog: Catalog, head_name: str, value: bytes) -> None:
+    head = catalog.store.heads.get(head_name)
+    catalog.store.heads.update([HeadChange(head_name, head.version, value)])
+
+
+def test_a_damaged_volume_head(catalog):
+    overwrite_head(catalog, "volume/" + catalog.info("bad").id, b"{}")
+    for attempt in (
+        lambda: catalog.open("bad"),
+        lambda: catalog.info("bad"),
+        lambda: catalog.clone("bad", "x"),
+        lambda: catalog.delete("bad"),
+        lambda: catalog.snapshot("bad@t"),
+        lambda: list(catalog.roots()),
+    ):
+        with pytest.raises(Corrupt, match=r"head 'volume/"):
+            attempt()
+    listed = {info.name: info.damage for info in catalog.list()}
+    assert "volume/" in listed.pop("bad")
+    assert set(listed.values()) == {""}
+    check_good(catalog)
+    with catalog.open("bad-clone", read_only=True) as volume:
+        assert volume.read(65536, 4) == b"bad1"
+
+
+def test_a_damaged_snapshot_head(catalog):
+    overwrite_head(catalog, "snapshot/" + catalog.info("bad@s").id, b"\0")
+    with pytest.raises(Corrupt, match=r"head 'snapshot/"):
+        catalog.open("bad@s", read_only=True)
+    assert "snapshot/" in catalog.snapshots("bad")[0].damage
+    with catalog.open("bad", read_only=True) as volume:
+        assert volume.read(0, 4) == b"bad0"
+    check_good(catalog)
+
+
+def test_a_damaged_name_head(catalog):
+    overwrite_head(catalog, "name/bad", b"nonsense")
+    with pytest.raises(Corrupt, match="name/bad"):
+        catalog.open("bad")
+    assert {info.name for info in catalog.list() if info.damage} == {"bad"}
+    check_good(catalog)
+
+
+def test_a_name_that_leads_nowhere(catalog):
+    head = "volume/" + catalog.info("bad").id
+    version = catalog.store.heads.get(head).version
+    catalog.store.heads.update([HeadChange(head, version, None)])
+    with pytest.raises(Corrupt, match="name/bad"):
+        catalog.open("bad")
+    check_good(catalog)
+
+
+def test_a_missing_page_and_a_missing_block(catalog):
+    root = catalog.info("bad").root
+    block_id = catalog.maps.lookup(root, 0)
+    catalog.store.blocks.discard([block_id])
+    fresh = Catalog(catalog.store)
+    with fresh.open("bad@s", read_only=True) as volume:
+        with pytest.raises(NotFound, match=block_id.hex()):
+            volume.read(0, 10)
+        with pytest.raises(NotFound, match=block_id.hex()):
+            volume.read(0, 70000)
+        assert volume.read(65536, 4) == b"bad1"
+    catalog.store.blocks.discard([root.block_id])
+    fresh = Catalog(catalog.store)
+    with fresh.open("bad@s", read_only=True) as volume:
+        for attempt in (
+            lambda: volume.read(65536, 4),
+            lambda: volume.extents(0, SIZE),
+            lambda: fresh.usage("bad"),
+        ):
+            with pytest.raises(MapCorrupt, match=root.block_id.hex()):
+                attempt()
+    check_good(fresh)
+
+
+def test_a_block_of_content_is_not_taken_for_a_page(catalog):
+    root = catalog.info("bad").root
+    block_id = catalog.maps.lookup(root, 0)
+    with pytest.raises(MapCorrupt, match="page"):
+        catalog.clone_root(MapRoot(1, block_id), 65536, "x")
+    assert catalog.list("x") == []
+
+
+def test_sealing_stops_at_a_stack_that_does_not_fit(catalog):
+    with catalog.open("bad") as volume:
+        volume.write(0, b"new")
+    catalog.snapshot("bad@t")
+
+    def body(step):
+        record = step.snapshot(step.snapshot_id(catalog.info("bad").id, "t"))
+        object.__setattr__(record, "root", MapRoot(0, b"\1" * 32))
+        step.put(record)
+
+    transact(catalog.store, body)
+    with pytest.raises(Corrupt, match="layer"):
+        catalog.seal("bad")
+    with pytest.raises(StoreError):
+        catalog.seal_pending()
+    check_good(catalog)
+
+
+def test_a_damaged_layer_in_files(tmp_path):
+    store = new_files_store(tmp_path / "store")
+    catalog = Catalog(store)
+    for name in ("bad", "good"):
+        catalog.create(name, SIZE)
+        with catalog.open(name) as volume:
+            volume.write(599 * 65536, name.encode() + b"599")
+    layers = {
+        head.name.removeprefix("layer/")
+        for head in store.heads.list("layer/")
+        if b"volume/" + catalog.info("bad").id.encode() in head.value
+    }
+    catalog.snapshot("good@s")
+    catalog.clone("good", "good-clone")
+    store.close()
+    [layer_id] = layers
+    [states] = [path for path in tmp_path.rglob("states*") if layer_id in str(path)]
+    content = bytearray(states.read_bytes())
+    content[20] ^= 0xFF
+    states.write_bytes(content)
+    store = open_store(f"files:{tmp_path}/store")
+    catalog = Catalog(store)
+    for attempt in (
+        lambda: catalog.open("bad"),
+        lambda: catalog.open("bad", read_only=True),
+        lambda: catalog.snapshot("bad@t"),
+    ):
+        with pytest.raises(Corrupt, match=layer_id):
+            attempt()
+    check_good(catalog)
+    catalog.seal_pending()
+    check_good(catalog)
+    catalog.delete("bad")
+    store.close()
