@@ -13,7 +13,7 @@ from werkzeug.datastructures import MIMEAccept
 
 from pithos_api.faults import HttpError
 from pithos_api.namespace.records import ContainerInfo, ListQuery, ObjectInfo, Subdir
-from pithos_api.object_store.limits import LISTING_LIMIT_MAX
+from pithos_api.object_store.limits import LISTING_LIMIT_MAX, POLICY
 from pithos_api.object_store.object_headers import is_true
 from pithos_api.object_store.timestamps import listing_date
 
@@ -127,6 +127,7 @@ def _container_fields(entry: ContainerInfo | Subdir) -> dict[str, str | int]:
         "count": entry.object_count,
         "bytes": entry.bytes_used,
         "last_modified": listing_date(entry.modified),
+        "storage_policy": POLICY,
     }
 
 

@@ -43,7 +43,7 @@ def get_object(target: Target) -> Response:
     if refused is not None:
         return refused
     ranges = _requested_ranges(shown)
-    if ranges is None:
+    if ranges is None or (shown.is_manifest and len(ranges) > 1):  # the second is Swift's rule
         return _whole(shown)
     if len(ranges) == 1:
         return _single_range(shown, ranges[0])

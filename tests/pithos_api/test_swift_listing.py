@@ -139,7 +139,13 @@ def test_json() -> None:
         {"subdir": "d/"},
     ]
     assert json.loads(render_account("AUTH_a", [a_container("x")], Form.JSON)) == [
-        {"name": "x", "count": 3, "bytes": 42, "last_modified": WHEN_TEXT}
+        {
+            "name": "x",
+            "count": 3,
+            "bytes": 42,
+            "last_modified": WHEN_TEXT,
+            "storage_policy": "default",
+        }
     ]
     assert render_account("AUTH_a", [], Form.JSON) == b"[]"
 

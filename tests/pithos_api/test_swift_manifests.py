@@ -47,6 +47,11 @@ def test_ranges_cross_parts(parted: Swift, first: int, last: int) -> None:
     assert (answer.status_code, answer.data) == (206, WHOLE[first : last + 1])
 
 
+def test_several_ranges_give_the_whole(parted: Swift) -> None:
+    answer = parted("GET", "/box/whole", headers={"Range": "bytes=0-1,5-6"})
+    assert (answer.status_code, answer.data) == (200, WHOLE)
+
+
 def test_conditions_are_about_what_is_shown(parted: Swift) -> None:
     assert parted("GET", "/box/whole", headers={"If-None-Match": f'"{ETAG}"'}).status_code == 304
     assert parted("GET", "/box/whole", headers={"If-Match": "0" * 32}).status_code == 412
