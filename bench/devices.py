@@ -87,7 +87,8 @@ def _qemu(directory: Path, image: Path, form: str) -> Iterator[str]:
 
 @contextlib.contextmanager
 def _serving(words: list[str], socket: Path) -> Iterator[None]:
-    process = subprocess.Popen(words, stdout=subprocess.DEVNULL)
+    with socket.with_suffix(".log").open("wb") as log:
+        process = subprocess.Popen(words, stdout=log, stderr=log)
     try:
         for _ in range(1000):
             if socket.exists() or process.poll() is not None:
