@@ -2,18 +2,16 @@
 
 An engine belongs to one process: it is made after fork. On SQLite the log is written ahead (WAL)
 and synced at each commit, so an acknowledged change survives loss of power; writers take the lock
-when they begin, so none fails half-way for having read first. SQLite's own way to wait for a lock
-is to sleep and try again, which starves some writers for half a second; so they first queue for
-`flock` on a file beside the database, where the kernel wakes the next one at once.
+when they begin, so none fails half-way for having read first. Before that they queue for it
+(`writers_queue`).
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Table, create_engine, event
@@ -21,6 +19,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import ConnectionPoolEntry
+
+from pithos_api.database.writers_queue import TURN_TIMEOUT_S, WritersQueue
 
 BUSY_TIMEOUT_MS = 30_000
 """How long a writer of SQLite waits for one that does not queue (another program's)."""
@@ -38,6 +38,7 @@ PARAMETERS_MAX = 500
 """Values in one IN list; SQLite takes 999 parameters since ever."""
 
 _WRITES = "archipelago_writes"
+_QUEUE = "archipelago_queue"
 _TURN = "archipelago_turn"
 
 
@@ -45,8 +46,11 @@ class DatabaseUnusable(Exception):
     """The URL names no database that can be used, or one of a newer revision."""
 
 
-def open_engine(url: str) -> Engine:
-    """An engine over the database; nothing is connected yet. DatabaseUnusable on a bad URL."""
+def open_engine(url: str, turn_timeout_s: float = TURN_TIMEOUT_S) -> Engine:
+    """An engine over the database; nothing is connected yet. DatabaseUnusable on a bad URL.
+
+    A writer of SQLite waits `turn_timeout_s` for its turn, and BUSY_TIMEOUT_MS for the lock then.
+    """
     try:
         parsed = make_url(url)
         if _is_sqlite(parsed) and parsed.database in (None, "", ":memory:"):
@@ -57,8 +61,7 @@ def open_engine(url: str) -> Engine:
     except (ArgumentError, ImportError) as error:
         raise DatabaseUnusable(f"cannot use the database: {error}") from error
     if _is_sqlite(parsed):
-        event.listen(engine, "connect", _turn_opener(f"{parsed.database}{TURN_SUFFIX}"))
-        event.listen(engine, "close", _close_turn)
+        _add_queue(engine, WritersQueue(f"{parsed.database}{TURN_SUFFIX}", turn_timeout_s))
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
     return engine
@@ -76,7 +79,9 @@ def writing(engine: Engine) -> Iterator[Connection]:
     """One transaction that changes something: committed at the end, undone by any exception."""
     with engine.connect() as connection:
         writer = connection.execution_options(**{_WRITES: True})
-        with _turn(connection.info.get(_TURN)), writer.begin():
+        queue, file = connection.info.get(_QUEUE), connection.info.get(_TURN)
+        turn = nullcontext() if queue is None or file is None else queue.turn(file)
+        with turn, writer.begin():
             yield writer
 
 
@@ -94,32 +99,20 @@ def _is_sqlite(url: URL) -> bool:
     return url.get_backend_name() == "sqlite"
 
 
-@contextmanager
-def _turn(file: int | None) -> Iterator[None]:
-    """Hold the queue's lock; nothing where there is no queue."""
-    if file is None:
-        yield
-        return
-    fcntl.flock(file, fcntl.LOCK_EX)
-    try:
-        yield
-    finally:
-        fcntl.flock(file, fcntl.LOCK_UN)
-
-
-def _turn_opener(path: str) -> Callable[[sqlite3.Connection, ConnectionPoolEntry], None]:
+def _add_queue(engine: Engine, queue: WritersQueue) -> None:
     """Each connection has the file open for itself: that is what `flock` tells apart."""
 
     def open_turn(_connection: sqlite3.Connection, entry: ConnectionPoolEntry) -> None:
-        entry.info[_TURN] = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        entry.info[_QUEUE] = queue
+        entry.info[_TURN] = queue.open()
 
-    return open_turn
+    def close_turn(_connection: sqlite3.Connection, entry: ConnectionPoolEntry) -> None:
+        file = entry.info.pop(_TURN, None)
+        if file is not None:
+            os.close(file)
 
-
-def _close_turn(_connection: sqlite3.Connection, entry: ConnectionPoolEntry) -> None:
-    file = entry.info.pop(_TURN, None)
-    if file is not None:
-        os.close(file)
+    event.listen(engine, "connect", open_turn)
+    event.listen(engine, "close", close_turn)
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:

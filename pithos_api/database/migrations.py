@@ -29,6 +29,8 @@ def upgrade(url: str) -> None:
             command.upgrade(config, "head")
     except DBAPIError as error:
         raise DatabaseUnusable(f"cannot open the database {url}: {error.orig}") from error
+    except OSError as error:
+        raise DatabaseUnusable(f"cannot open the database {url}: {error}") from error
     except CommandError as error:
         raise DatabaseUnusable(f"the database is newer than this program: {error}") from error
     finally:
