@@ -44,6 +44,9 @@ COMPACT_SIZE_MIN = 4 * 2**20
 COMPACT_RATIO = 4
 """The log is rewritten when it is this many times what its living heads take."""
 
+DAMAGED_SUFFIX = ".damaged"
+"""Added to the name of a log that was replaced since its header cannot be read."""
+
 _VALUE = struct.Struct("<QQ")  # version checksum
 _POSITION = struct.Struct("<QQQQQQ")  # generation end sequence last_version live_bytes checksum
 _CHECKSUM_SIZE = 8
@@ -95,6 +98,10 @@ class FilesHeads:
             return self._index.transact(lambda transaction: self._rebuild(transaction, salvage))
         finally:
             self.close()
+
+    def renew_log(self) -> None:
+        """See `renew_heads_log`."""
+        self._index.transact(lambda step: self._replace_log(step, self._catch_up(step)))
 
     def close(self) -> None:
         """Close the log. Idempotent."""
@@ -185,30 +192,39 @@ class FilesHeads:
         position = _load(transaction, self._index)
         size = self._log.size_if_current() if self._log is not None else None
         if size is None:
-            self._reopen_log()
+            self._reopen_log(spare=position is not None)
             size = self._log.size_if_current() if self._log is not None else None
         if self._log is None or size is None:
             return self._replace_log(transaction, position or _START)
-        if position is not None and position.generation == self._log.header.generation:
+        header = self._log.header
+        if position is not None and position.generation == header.generation:
             if position.end == size:
                 return position
             start = position
         else:
-            start = _beginning(self._log.header)
+            start = _beginning(header)
+            if position is not None and position.sequence < header.base_sequence:
+                # Heads may have been removed before this log was begun: it says what there is.
+                transaction.drop(self._index.heads, delete=False)
+                position = replace(position, live_bytes=0)
         reached = self._replay(transaction, self._log, start, position)
         if position is not None and (reached.end > size or reached.sequence < position.sequence):
             # The log has lost what the index still knows.
             return self._replace_log(transaction, position)
         if reached.end < size:
             self._log.cut(reached.end)
+        self._log.sync()  # its writer may have died before that, and the index is not to be ahead
         _save(transaction, self._index, reached)
         return reached
 
     def _rebuild(self, transaction: lmdb.Transaction[bytes], salvage: bool) -> int:
-        self._reopen_log()
-        if self._log is None:
-            raise Corrupt("the heads log", str(self._path), "absent")
+        self._reopen_log(salvage=salvage)
         transaction.drop(self._index.heads, delete=False)
+        if self._log is None:
+            if not salvage:
+                raise Corrupt("the heads log", str(self._path), "absent")
+            self._replace_log(transaction, _START)
+            return 0
         start = _beginning(self._log.header)
         reached = self._replay(transaction, self._log, start, None, salvage=salvage)
         if salvage:
@@ -282,12 +298,18 @@ class FilesHeads:
         _save(transaction, self._index, moved)
         return moved
 
-    def _reopen_log(self) -> None:
+    def _reopen_log(self, *, spare: bool = False, salvage: bool = False) -> None:
+        """`spare`: the index has all that was acknowledged, so a log without a good header counts
+        as absent; it is kept under another name."""
         self.close()
         try:
-            self._log = HeadsLog(self._path, writable=True)
+            self._log = HeadsLog(self._path, writable=True, salvage=salvage)
         except FileNotFoundError:
             self._log = None
+        except Corrupt:
+            if not spare:
+                raise
+            os.rename(self._path, self._path.with_name(self._path.name + DAMAGED_SUFFIX))
 
     def _pairs(
         self, transaction: lmdb.Transaction[bytes], first: bytes = b""
@@ -338,10 +360,20 @@ def create_heads_log(path: Path) -> None:
 def rebuild_heads(index: Index, path: Path, *, salvage: bool = False) -> int:
     """Make the heads of the index anew from the log; return how many there are.
 
-    Corrupt when the log is absent or damaged; nothing has changed then. With `salvage` damaged
-    records are passed over, which may bring older values back, and the log is written anew.
+    Corrupt when the log is absent or damaged; nothing has changed then. With `salvage` what is
+    damaged is passed over, which may bring older values back, and the log is written anew; an
+    absent one counts as empty.
     """
     return FilesHeads(index, path).rebuild(salvage=salvage)
+
+
+def renew_heads_log(index: Index, path: Path) -> None:
+    """Write a log that is damaged where the index has applied it anew from the index. Corrupt."""
+    heads = FilesHeads(index, path)
+    try:
+        heads.renew_log()
+    finally:
+        heads.close()
 
 
 def _new_entries(

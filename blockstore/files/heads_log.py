@@ -120,13 +120,13 @@ def encode_record(sequence: int, entries: Iterable[LogEntry]) -> bytes:
 class HeadsLog:
     """An open log file. Whoever appends or replaces holds the write transaction of the index."""
 
-    def __init__(self, path: Path, *, writable: bool) -> None:
-        """FileNotFoundError when absent; Corrupt."""
+    def __init__(self, path: Path, *, writable: bool, salvage: bool = False) -> None:
+        """FileNotFoundError when absent; Corrupt, unless `salvage` does without the header."""
         self.path = path
         flags = os.O_RDWR if writable else os.O_RDONLY
         self._descriptor = os.open(path, flags | os.O_CLOEXEC)
         try:
-            self.header = decode_header(read_at(self._descriptor, HEADER_SIZE, 0), path)
+            self.header = self._read_header(salvage)
             self._inode = os.fstat(self._descriptor).st_ino
         except BaseException:
             self.close()
@@ -156,6 +156,10 @@ class HeadsLog:
                 self.cut(offset)
                 raise
 
+    def sync(self) -> None:
+        """Make durable what others wrote and may not have come to sync."""
+        os.fdatasync(self._descriptor)
+
     def cut(self, offset: int) -> None:
         """Make the file end at `offset`."""
         os.ftruncate(self._descriptor, offset)
@@ -179,6 +183,14 @@ class HeadsLog:
             if found is None:
                 return
             start = found
+
+    def _read_header(self, salvage: bool) -> LogHeader:
+        try:
+            return decode_header(read_at(self._descriptor, HEADER_SIZE, 0), self.path)
+        except Corrupt:
+            if salvage:
+                return LogHeader(generation=0, base_sequence=0, last_version=0)
+            raise
 
     def _follows(self, record: LogRecord, sequence: int, salvage: bool) -> bool:
         return record.sequence == sequence + 1 or (salvage and record.sequence > sequence)

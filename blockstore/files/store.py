@@ -21,12 +21,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from blockstore.errors import StoreFull, StoreUnavailable, StoreUsageError
+from blockstore.errors import Corrupt, StoreFull, StoreUnavailable, StoreUsageError
 from blockstore.files.blocks import FilesBlocks
 from blockstore.files.durable_writes import sync_directory
 from blockstore.files.extents import FilesExtents
-from blockstore.files.heads import create_heads_log, open_heads, rebuild_heads
-from blockstore.files.index import create_index, open_index
+from blockstore.files.heads import create_heads_log, open_heads, rebuild_heads, renew_heads_log
+from blockstore.files.index import Index, create_index, open_index
 from blockstore.files.leases import FilesLeases
 from blockstore.files.pack import PackDirectory, require_writable
 from blockstore.files.record import FORMAT_VERSION, STORE_SIZE, decode_store, encode_store
@@ -113,8 +113,9 @@ def open_files_store(directory: Path, *, read_only: bool) -> FilesStore:
 def rebuild_files_index(directory: Path, *, salvage: bool = False) -> RebuildReport:
     """Make the index anew from packs and the log of heads.
 
-    Damaged parts of packs are passed over and reported. A damaged log of heads is Corrupt, and
-    nothing has changed, unless `salvage` says to pass over that too: older heads may come back.
+    Damaged parts of packs are passed over and reported. A damaged log of heads is written
+    anew from the index that was there; if that is damaged too, it is Corrupt and nothing has
+    changed, unless `salvage` says to pass over that too: older heads may come back.
     Leases start afresh. StoreUnavailable while anybody has the store open.
     """
     info = read_superblock(directory)
@@ -197,10 +198,35 @@ def _fill_index(directory: Path, fresh: Path, info: StoreInfo, salvage: bool) ->
             report = rebuild_blocks(index, packs, info.hash_name)
         finally:
             packs.close()
-        heads = rebuild_heads(index, directory / "heads.log", salvage=salvage)
+        heads = _rebuild_heads(directory, index, info, salvage)
         return replace(report, head_count=heads)
     finally:
         index.close()
+
+
+def _rebuild_heads(directory: Path, fresh: Index, info: StoreInfo, salvage: bool) -> int:
+    log = directory / "heads.log"
+    try:
+        return rebuild_heads(fresh, log, salvage=salvage)
+    except Corrupt as error:
+        if salvage or not _renew_from_former_index(directory, info):
+            raise error
+    return rebuild_heads(fresh, log)
+
+
+def _renew_from_former_index(directory: Path, info: StoreInfo) -> bool:
+    """Where only the log of heads is damaged, the index that is there has them all."""
+    try:
+        former = open_index(directory / "index", info.store_id, read_only=False)
+    except Corrupt:
+        return False
+    try:
+        renew_heads_log(former, directory / "heads.log")
+    except Corrupt:
+        return False
+    finally:
+        former.close()
+    return True
 
 
 def _lock_store(directory: Path, mode: int) -> int:

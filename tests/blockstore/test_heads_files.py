@@ -1,5 +1,7 @@
 """Heads between their log and the index: crashes at each step, damage, rebuilding, compaction."""
 
+import os
+import shutil
 from contextlib import contextmanager
 
 import pytest
@@ -7,7 +9,12 @@ import pytest
 from blockstore.errors import Corrupt, StoreFull, StoreUnavailable
 from blockstore.files import heads as heads_module
 from blockstore.files.environment import MapFull
-from blockstore.files.heads import create_heads_log, open_heads, rebuild_heads
+from blockstore.files.heads import (
+    create_heads_log,
+    open_heads,
+    rebuild_heads,
+    renew_heads_log,
+)
 from blockstore.files.index import create_index, open_index
 from blockstore.interface import HeadChange
 
@@ -210,6 +217,88 @@ def test_rebuilding_from_a_damaged_log(place):
 def test_rebuilding_without_a_log(place):
     with pytest.raises(Corrupt, match="absent"):
         rebuild_heads(place.index(), place.log_path)
+    assert rebuild_heads(place.index(), place.log_path, salvage=True) == 0
+    assert put(place.heads(), "a", b"1") == 1
+
+
+@pytest.mark.parametrize("damaged", [b"", b"ARHEADS", bytes(48), b"x" * 48])
+def test_a_log_with_a_damaged_header_is_written_anew_from_the_index(place, damaged):
+    heads = place.heads()
+    put(heads, "a", b"1")
+    put(heads, "b", b"2")
+    before = contents(heads)
+    place.close()
+    found = damaged + place.log_path.read_bytes()[48:]
+    place.log_path.write_bytes(found)
+    assert contents(place.heads()) == before
+    assert place.log_path.with_name("heads.log.damaged").read_bytes() == found
+    index = place.fresh_index()
+    assert rebuild_heads(index, place.log_path) == 2
+    assert contents(place.heads(index)) == before
+
+
+def test_salvaging_a_log_with_a_damaged_header(place):
+    heads = place.heads()
+    put(heads, "a", b"1")
+    put(heads, "b", b"2")
+    before = contents(heads)
+    place.log_path.write_bytes(b"x" * 48 + place.log_path.read_bytes()[48:])
+    index = place.fresh_index()
+    with pytest.raises(Corrupt, match="header"):
+        rebuild_heads(index, place.log_path)
+    assert rebuild_heads(index, place.log_path, salvage=True) == 2
+    heads = place.heads(index)
+    assert contents(heads) == before
+    assert put(heads, "c", b"3") > before[-1][1]
+
+
+def test_a_damaged_log_is_renewed_from_a_whole_index(place):
+    heads = place.heads()
+    put(heads, "a", b"1" * 100)
+    put(heads, "b", b"2")
+    before = contents(heads)
+    place.close()
+    damaged = bytearray(place.log_path.read_bytes())
+    damaged[48 + 60] ^= 1
+    place.log_path.write_bytes(damaged)
+    renew_heads_log(place.index(), place.log_path)
+    index = place.fresh_index()
+    assert rebuild_heads(index, place.log_path) == 2
+    assert contents(place.heads(index)) == before
+
+
+def test_an_index_older_than_the_log_forgets_what_was_removed(place, tmp_path):
+    heads = place.heads()
+    put(heads, "gone", b"1")
+    put(heads, "kept", b"1")
+    place.close()
+    old = tmp_path / "old"
+    shutil.copytree(place.index_path, old)
+    heads = place.heads()
+    heads.update([HeadChange("gone", heads.get("gone").version, None)])
+    before = contents(heads)
+    place.close()
+    renew_heads_log(place.index(), place.log_path)
+    place.close()
+    place.index_path = old
+    assert contents(place.heads()) == before
+
+
+def test_what_is_applied_from_the_log_is_synced_first(place, monkeypatch):
+    """The writer may have been killed between his write and his sync."""
+    heads = place.heads()
+    put(heads, "a", b"1")
+    place.close()
+    old = place.log_path.with_name("index.old")
+    shutil.copytree(place.index_path, old)
+    put(place.heads(), "b", b"2")
+    place.close()
+    place.index_path = old
+    synced = []
+    fdatasync = os.fdatasync
+    monkeypatch.setattr(os, "fdatasync", lambda file: synced.append(fdatasync(file)))
+    assert place.heads().get("b").value == b"2"
+    assert len(synced) == 1
 
 
 def test_a_log_made_beforehand_is_used(place):
