@@ -44,6 +44,10 @@ class LayerData:
         except BaseException:
             self.close()
             raise
+        if writable:
+            # A former writer that was killed may have left here what is read but not yet durable.
+            self._dirty.update(self._files)
+            self._entries_dirty = True
 
     def close(self) -> None:
         """Close all files. Idempotent."""

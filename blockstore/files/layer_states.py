@@ -139,8 +139,15 @@ class StatesLog:
         self._sequence = self.loaded.sequence
         self._compact_above = COMPACT_SIZE_MIN
         self._descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-        if os.fstat(self._descriptor).st_size > self._end:
-            os.ftruncate(self._descriptor, self._end)
+        try:
+            if os.fstat(self._descriptor).st_size > self._end:
+                os.ftruncate(self._descriptor, self._end)
+            # A writer that was killed may not have come to it, and a flush without changes of
+            # state would not make up for that.
+            os.fdatasync(self._descriptor)
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Close the file. Idempotent."""
@@ -160,18 +167,10 @@ class StatesLog:
         return self._end > COMPACT_RATIO * compact_size
 
     def append(self, entries: bytes | bytearray) -> None:
-        """Add the changes, durably. StoreFull: the log is as it was."""
-        frames = list(encode_frames(self._sequence, entries))
-        packed = b"".join(frames)
-        with no_room_is_store_full(f"the states of layer {self._layer_id}"):
-            try:
-                write_at(self._descriptor, packed, self._end)
-            except OSError:
-                os.ftruncate(self._descriptor, self._end)
-                raise
-        os.fdatasync(self._descriptor)
-        self._sequence += len(frames)
-        self._end += len(packed)
+        """Add the changes, durably. StoreFull: what was added of them may be added again."""
+        # One by one, since the reader takes a torn frame with a good one behind it for damage.
+        for frame in encode_frames(self._sequence, entries):
+            self._append_frame(frame)
 
     def replace(self, size: int, entries: bytes) -> None:
         """Begin a new log that says just this, durably. StoreFull: the log is as it was."""
@@ -181,6 +180,18 @@ class StatesLog:
         self._sequence += _frame_count(entries)
         self._end = end
         self._compact_above = max(COMPACT_SIZE_MIN, COMPACT_RATIO * end)
+
+    def _append_frame(self, frame: bytes) -> None:
+        with no_room_is_store_full(f"the states of layer {self._layer_id}"):
+            try:
+                write_at(self._descriptor, frame, self._end)
+                os.fdatasync(self._descriptor)
+            except OSError:
+                # Else who opens the layer next would read it from memory and take it for durable.
+                os.ftruncate(self._descriptor, self._end)
+                raise
+        self._sequence += 1
+        self._end += len(frame)
 
 
 def write_states(

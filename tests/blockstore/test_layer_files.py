@@ -238,6 +238,27 @@ def test_a_flush_of_known_pages_is_one_sync(layer, monkeypatch):
     assert len(calls) == 3
 
 
+def test_a_flush_covers_what_a_former_writer_left(layer, extents, tmp_path, monkeypatch):
+    """What a killed server wrote is read after it, so the next flush must make it durable."""
+    layer.write(0, page(1))
+    layer.flush()
+    layer.write(0, page(2))
+    layer.close()
+    synced = []
+    fdatasync = os.fdatasync
+
+    def note(descriptor):
+        synced.append(os.path.basename(os.readlink(f"/proc/self/fd/{descriptor}")))
+        fdatasync(descriptor)
+
+    monkeypatch.setattr(os, "fdatasync", note)
+    again = extents.open("ab12", writable=True)
+    assert read(again, 0) == page(2)
+    again.flush()
+    again.close()
+    assert sorted(synced) == ["data.0000", "states"]
+
+
 def test_unflushed_changes_are_bounded(layer, extents, monkeypatch):
     monkeypatch.setattr(layer_module, "PENDING_SIZE_MAX", 160)
     for step in range(25):

@@ -1,5 +1,8 @@
 """The log of page states: torn tails, flipped bytes, compaction."""
 
+import errno
+import itertools
+import os
 import random
 
 import pytest
@@ -78,6 +81,46 @@ def test_many_entries_take_several_frames(path, monkeypatch):
     log.close()
     assert load_states(path, LAYER).sequence == 30
     assert shape(path)[1] == [(2 * page, 1, DATA) for page in range(100)]
+
+
+def test_a_frame_is_synced_before_the_next_is_added(path, monkeypatch):
+    """Else a power loss can leave the second whole behind a torn first, which reads as damage."""
+    monkeypatch.setattr(layer_states, "FRAME_ENTRIES_MAX", 7)
+    write_states(path, LAYER, SIZE, b"")
+    synced = [path.read_bytes()]
+    fdatasync = os.fdatasync
+
+    def note(descriptor):
+        fdatasync(descriptor)
+        if path.read_bytes() != synced[-1]:
+            synced.append(path.read_bytes())
+
+    log = StatesLog(path, LAYER)
+    monkeypatch.setattr(os, "fdatasync", note)
+    log.append(LONG)
+    log.close()
+    assert len(synced) == 1 + 15
+    for before, after in itertools.pairwise(synced):
+        lost = bytes(512 - len(before) % 512)
+        torn = before + lost + after[len(before) + len(lost) :]
+        path.write_bytes(torn[: len(after)])
+        assert load_states(path, LAYER).end == len(before)
+
+
+def test_a_failed_sync_takes_the_frame_back(path, monkeypatch):
+    """Memory has it, the disk may not: who opens the log next must not build on it."""
+    write_states(path, LAYER, SIZE, ONE)
+    before = path.read_bytes()
+    log = StatesLog(path, LAYER)
+
+    def failing(descriptor):
+        raise OSError(errno.EIO, "the disk is gone")
+
+    monkeypatch.setattr(os, "fdatasync", failing)
+    with pytest.raises(OSError, match="gone"):
+        log.append(TWO)
+    log.close()
+    assert path.read_bytes() == before
 
 
 def test_torn_tail_at_every_length(path):
