@@ -16,6 +16,8 @@ from typing import Any
 START_S = 90.0
 STOP_S = 60.0
 COMMAND_S = 240.0
+RELEASE_TRIES = 30
+STORE = "store"
 
 
 class DemoFailed(Exception):
@@ -101,6 +103,11 @@ class Site:
             self.crash()
         self._log.close()
 
+    def accelerator(self) -> str:
+        """What the last machine said that it runs under, and why."""
+        lines = (self.folder / "serve.log").read_text().splitlines()
+        return next((line for line in reversed(lines) if " runs under " in line), "")
+
     def log_tail(self) -> str:
         return "\n".join((self.folder / "serve.log").read_text().splitlines()[-10:])
 
@@ -132,9 +139,17 @@ class Site:
     def kamaki_json(self, user: str, *arguments: str) -> Any:  # noqa: ANN401 - the command decides
         return json.loads(self.kamaki(user, *arguments, "--json"))
 
-    def stored_bytes(self) -> int:
-        """Bytes on the medium: blocks and live layers."""
-        return int(self.archipelago_json("info")["stored_bytes"])
+    def disk_bytes(self, part: str = "") -> int:
+        """Bytes that the data directory, or a part of it, takes on the disk."""
+        files = [path for path in (self.data / part).rglob("*") if path.is_file()]
+        return sum(path.stat().st_blocks for path in files) * 512
+
+    def wait_released(self, volume: str) -> None:
+        """Until the server has let go of a volume whose machine has ended."""
+        for _ in range(RELEASE_TRIES):
+            if self.archipelago_json("volume", "info", volume)["info"]["holder"] is None:
+                return
+        raise DemoFailed(f"{volume} stays in use")
 
     def popen(self, *arguments: str) -> subprocess.Popen[bytes]:
         """`archipelago` in the background, its terminal ours."""

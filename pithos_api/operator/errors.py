@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from archipelago import (
     ArchipelagoError,
@@ -100,14 +100,28 @@ HINTS: tuple[tuple[type[Exception], str], ...] = (
     (ServerUnreachable, "start one with: archipelago serve"),
     (StoreFull, "free space on the medium, then do it again; nothing was lost"),
     (Corrupt, "do not delete anything; look at the disk, and restore that piece from a copy"),
-    (StoreUnavailable, "check --data, and who may read that directory"),
+    (StoreUnavailable, "stop what uses it, or check --data and who may read that directory"),
     (DatabaseUnusable, "check --data, or database_url in the settings"),
+    (SQLAlchemyError, "check --data, or database_url in the settings"),
 )
 """What to do next, for errors of the floors below: the first class that matches."""
+
+
+REBUILDABLE = "rebuild-index"
+"""The store says so of what it can make anew from its other files."""
+
+
+def text_of(error: Exception) -> str:
+    """The error in one line."""
+    if isinstance(error, DBAPIError):
+        return f"the API database: {error.orig}"
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def hint_of(error: Exception) -> str:
     """The advice that goes with an error; "" where there is none (or it has its own)."""
     if isinstance(error, VolumeBusy) and "first" in str(error):
         return ""
+    if isinstance(error, Corrupt) and REBUILDABLE in str(error):
+        return "stop archipelago serve, then run: archipelago rebuild-index"
     return next((hint for kind, hint in HINTS if isinstance(error, kind)), "")

@@ -20,7 +20,7 @@ from pithos_api.operator import (
 from pithos_api.operator.command import Command, Invocation, build_parser
 from pithos_api.operator.configuration import Configuration, load_configuration
 from pithos_api.operator.deployment import Deployment
-from pithos_api.operator.errors import FAILED, INTERRUPTED, exit_code_of, hint_of
+from pithos_api.operator.errors import FAILED, INTERRUPTED, exit_code_of, hint_of, text_of
 from pithos_api.operator.output import note
 
 COMMANDS: tuple[Command, ...] = (
@@ -85,7 +85,7 @@ def _report(error: Exception, *, debug: bool) -> int:
     code = exit_code_of(error)
     if debug:
         traceback.print_exception(error)
-    text = " ".join(str(error).split()) or type(error).__name__
+    text = text_of(error)
     if code is None:
         hint = "" if debug else "; run it again with --debug, and report what it shows"
         note(f"archipelago: unexpected {type(error).__name__}: {text}{hint}")

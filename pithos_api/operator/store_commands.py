@@ -9,7 +9,7 @@ from blockstore import HASH_NAMES, StoreOptions, create_store, rebuild_index
 from pithos_api.database.migrations import upgrade
 from pithos_api.operator.command import Command, Invocation
 from pithos_api.operator.deployment import Deployment
-from pithos_api.operator.errors import CONFLICT, OperatorError
+from pithos_api.operator.errors import CONFLICT, STORAGE, OperatorError
 from pithos_api.operator.output import note, print_fields, print_json, time_text
 from pithos_api.operator.sizes import parse_size, size_text
 from pithos_api.operator.store_usage import measure
@@ -84,14 +84,20 @@ def _info(invocation: Invocation) -> None:
     )
 
 
-def _rebuild_index(invocation: Invocation) -> None:
+def _rebuild_index(invocation: Invocation) -> int:
     configuration = invocation.deployment.configuration
     invocation.deployment.require_made()
-    rebuilt = rebuild_index(configuration.store_url)
+    report = rebuild_index(configuration.store_url)
     if invocation.options.json:
-        print_json(rebuilt)
+        print_json(report)
     else:
-        note(f"rebuilt: {rebuilt}")
+        note(
+            f"found {report.block_count} blocks in {report.pack_count} packs,"
+            f" and {report.head_count} heads"
+        )
+    for damage in report.damaged:
+        note(f"damaged: {damage}")
+    return STORAGE if report.damaged else 0
 
 
 COMMANDS = (

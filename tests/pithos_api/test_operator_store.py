@@ -1,9 +1,12 @@
 """archipelago init, info, rebuild-index."""
 
+import shutil
 import stat
 
 import pytest
 from operator_session import bare_operator, operator
+
+from blockstore import open_store
 
 __all__ = ["bare_operator", "operator"]
 
@@ -94,3 +97,25 @@ def test_the_index_is_rebuilt_from_the_packs(operator, tmp_path):
     target = tmp_path / "target"
     operator.ok("volume", "export", "v", str(target))
     assert target.read_bytes().rstrip(b"\0") == source.read_bytes()
+
+
+def test_a_lost_index_is_told_and_made_anew(operator):
+    operator.ok("volume", "create", "v", "--size", "1M")
+    shutil.rmtree(operator.data / "store" / "index")
+    assert "run: archipelago rebuild-index" in operator.refused(5, "volume", "list")
+    operator.ok("rebuild-index")
+    assert [v["name"] for v in operator.ok("volume", "list", "--json").json] == ["v"]
+
+
+def test_a_store_in_use_is_not_rebuilt(operator):
+    store = open_store(f"files:{operator.data}/store")
+    assert "stop what uses it" in operator.refused(5, "rebuild-index")
+    store.close()
+
+
+def test_a_damaged_database_is_told(operator):
+    for path in operator.data.glob("api.sqlite*"):
+        path.write_bytes(b"not a database" * 100)
+    line = operator.refused(5, "user", "list")
+    assert "the API database: file is not a database" in line
+    assert "sqlalche.me" not in line
