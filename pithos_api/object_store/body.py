@@ -14,6 +14,8 @@ from pithos_api.faults import HttpError
 from pithos_api.object_store.limits import BODY_CHUNK_SIZE, DISCARD_SIZE_MAX, OBJECT_SIZE_MAX
 
 CLIENT_CLOSED_REQUEST = 499
+LENGTH_DIGITS_MAX = 18
+"""Below 2**63; Python refuses to read some thousands."""
 
 
 class ByteSource(Protocol):
@@ -30,9 +32,9 @@ def body_length(content_length: str | None, transfer_encoding: str | None) -> in
         return None
     if content_length is None or not content_length.strip():
         raise HttpError(411, "Missing Content-Length header.")
-    if not (content_length.isascii() and content_length.isdigit()):
+    length = _number(content_length)
+    if length is None:
         raise HttpError(400, "Invalid Content-Length header value")
-    length = int(content_length)
     if length > OBJECT_SIZE_MAX:
         raise HttpError(413, "Your request is too large.")
     return length
@@ -59,14 +61,21 @@ def discard_body(environ: Mapping[str, Any]) -> None:
 
     Not a chunked one: its sender may take his time, and waits for no answer meanwhile.
     """
-    length = environ.get("CONTENT_LENGTH") or ""
-    if not (length.isascii() and length.isdigit()) or int(length) > DISCARD_SIZE_MAX:
+    length = _number(environ.get("CONTENT_LENGTH") or "")
+    if length is None or length > DISCARD_SIZE_MAX:
         return
     try:
         while environ["wsgi.input"].read(BODY_CHUNK_SIZE):
             pass
     except (ParseException, OSError):
         return
+
+
+def _number(text: str) -> int | None:
+    """Decimal digits as a number, an endless row of them as one over every limit."""
+    if not (text.isascii() and text.isdigit()):
+        return None
+    return int(text) if len(text) <= LENGTH_DIGITS_MAX else OBJECT_SIZE_MAX + 1
 
 
 def _read(source: ByteSource, size: int) -> bytes:

@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from urllib.parse import quote
 
 from archipelago import ArchipelagoError, Content
 from blockstore import StoreError
@@ -65,10 +66,8 @@ def read_range(info: ObjectInfo, content: Content, item: ByteRange) -> Iterator[
             position += len(data)
     except (ArchipelagoError, StoreError, OSError) as error:
         log.error(
-            "cannot read %s/%s/%s from byte %d on: %s",
-            info.account,
-            info.container,
-            info.name,
+            "cannot read %s from byte %d on: %s",
+            quote(f"{info.account}/{info.container}/{info.name}"),
             position,
             error,
         )

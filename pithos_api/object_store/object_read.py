@@ -121,9 +121,10 @@ def _single_range(shown: Rendition, item: ByteRange) -> Response:
 def _several_ranges(shown: Rendition, ranges: list[ByteRange]) -> Response:
     parts = MultipartRanges(ranges, shown.size, _type_of(shown), secrets.token_hex(16))
     headers = [*_object_headers(shown), ("Content-Length", str(parts.content_length))]
-    return answer(206, headers, parts.stream(shown.stream), parts.media_type)
+    body = _begun(parts.stream(shown.stream), 2)  # the head of the first part, and some of it
+    return answer(206, headers, body, parts.media_type)
 
 
-def _begun(stream: Iterator[bytes]) -> Iterator[bytes]:
-    """Read the first piece now: damage there is still answered with a status."""
-    return itertools.chain([next(stream)], stream)
+def _begun(stream: Iterator[bytes], count: int = 1) -> Iterator[bytes]:
+    """Read the first pieces now: damage there is still answered with a status."""
+    return itertools.chain(list(itertools.islice(stream, count)), stream)

@@ -36,6 +36,7 @@ def test_length(length: str | None, encoding: str | None, expected: int | None) 
         ("1.0", None, 400),
         ("²", None, 400),
         (str(OBJECT_SIZE_MAX + 1), None, 413),
+        ("9" * 5000, None, 413),
         (None, "gzip,chunked", 501),
     ],
 )

@@ -210,6 +210,12 @@ def test_damage_in_the_middle_breaks_the_answer_off(
         answer.read()
     assert data.startswith(caught.value.partial)
     box.connection.close()
+    for ranges in ("5242880-5242890", "5242880-5242890,0-1"):
+        answer = box.call("GET", "/box/damaged", None, {"Range": f"bytes={ranges}"})
+        assert answer.status == 500
+        assert data[5 * MIB : 5 * MIB + 10] not in answer.body
+    answer = box.call("GET", "/box/damaged", None, {"Range": "bytes=0-9"})
+    assert answer.body == data[:10]
     assert "box/damaged from byte" in api_server.log.read_text()
     assert box.call("GET", "/box/kept").body == b"12345"
 
