@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 import threading
 
 import pytest
@@ -106,12 +107,15 @@ def test_writers_of_parts_of_one_page_do_not_undo_each_other(catalog):
                     errors.append((number, turn, offset))
         volume.flush()
 
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
     with catalog.open("v") as volume:
         threads = [threading.Thread(target=work, args=(volume, n)) for n in range(pieces)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
+        sys.setswitchinterval(before)
         assert errors == []
         for number in range(pieces):
             for offset in range(number * length, 24_000 - length, pieces * length):
