@@ -43,6 +43,13 @@ from pithos_api.identity.tokens import TOKEN_SIZE_MAX, new_token_value, token_di
 from pithos_api.settings import DEFAULT_COST, TOKEN_LIFETIME_S, PasswordCost
 
 NAME_SIZE_MAX = 255
+
+LOG_IN_ATTEMPTS = 3
+"""The stored hash may be renewed while the password is checked against the old one."""
+
+PURGED_MAX = 100
+"""Expired tokens removed whenever one is issued."""
+
 _TOKEN = (
     select(
         tokens.c.user,
@@ -66,6 +73,10 @@ _TOKEN = (
 """A token with its owner: a row for each role in its project, or one with none."""
 
 _ID = re.compile(r"[0-9a-fA-F]{32}")
+
+
+class _ProofGone(Unauthorized):
+    """What a token was to be given for holds no more."""
 
 
 class Identity:
@@ -219,22 +230,27 @@ class Identity:
 
         Unauthorized, the same for a wrong name, password or project.
         """
-        with reading(self._engine) as connection:
-            row = _find(connection, users, user)
-        stored = None if row is None else row.password_hash
-        if not self._passwords.matches(stored, password) or row is None or not row.enabled:
-            raise Unauthorized
-        if self._passwords.outdated(row.password_hash):
-            self._renew_hash(row, password)
-        expires = time.time() + self._lifetime_s
-        return self._issue(row.id, project or row.default_project, expires)
+        for _ in range(LOG_IN_ATTEMPTS):
+            row = self._verified(user, password)
+            proof = select(users.c.id).where(
+                users.c.id == row.id, users.c.password_hash == row.password_hash
+            )
+            expires = time.time() + self._lifetime_s
+            try:
+                token = self._issue(row.id, project or row.default_project, expires, proof)
+            except _ProofGone:
+                continue
+            if self._passwords.outdated(row.password_hash):
+                self._renew_hash(row, password)
+            return token
+        raise Unauthorized
 
     def rescope(self, value: str, project: str | None) -> Token:
         """Another token for the owner of this one, in another project, expiring with it."""
         token = self.lookup(value)
-        return self._issue(
-            token.principal.user_id, project or token.principal.project_id, token.expires
-        )
+        proof = select(tokens.c.digest).where(tokens.c.digest == token_digest(value))
+        who = token.principal
+        return self._issue(who.user_id, project or who.project_id, token.expires, proof)
 
     def check(self, value: str) -> Principal:
         """Who shows this token. Unauthorized."""
@@ -260,9 +276,23 @@ class Identity:
         with writing(self._engine) as connection:
             connection.execute(delete(tokens).where(tokens.c.digest == token_digest(value)))
 
-    def _issue(self, user_id: str, project: str | None, expires: float) -> Token:
+    def _verified(self, user: str, password: str) -> Row[Any]:
+        with reading(self._engine) as connection:
+            row = _find(connection, users, user)
+        stored = None if row is None else row.password_hash
+        if not self._passwords.matches(stored, password) or row is None or not row.enabled:
+            raise Unauthorized
+        return row
+
+    def _issue(
+        self, user_id: str, project: str | None, expires: float, proof: Select[Any]
+    ) -> Token:
+        """_ProofGone where `proof` finds nothing any more: a token that is given while a password
+        is changed or a token revoked must not outlive that."""
         value, now = new_token_value(), time.time()
         with writing(self._engine) as connection:
+            if connection.execute(proof).one_or_none() is None:
+                raise _ProofGone
             project_id = None
             if project is not None:
                 found = _find(connection, projects, project)
@@ -270,7 +300,7 @@ class Identity:
                     raise Unauthorized
                 project_id = found.id
             principal = _principal(connection, user_id, project_id)
-            connection.execute(delete(tokens).where(tokens.c.expires <= now))
+            _purge_tokens(connection, now)
             connection.execute(
                 insert(tokens).values(
                     digest=token_digest(value),
@@ -345,6 +375,12 @@ def _principal(connection: Connection, user_id: str, project_id: str | None) -> 
         raise Unauthorized
     project = _project_row(connection, project_id)
     return Principal(user.id, user.name, project.id, project.name, held)
+
+
+def _purge_tokens(connection: Connection, now: float) -> None:
+    """Some of those that have expired; whoever logs in does not wait for all at once."""
+    expired = select(tokens.c.digest).where(tokens.c.expires <= now).limit(PURGED_MAX)
+    connection.execute(delete(tokens).where(tokens.c.digest.in_(expired)))
 
 
 def _in_order(table: Table) -> Select[Any]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, select, update
+from sqlalchemy import Engine, event, insert, select, update
 
 from pithos_api.database.engine import open_engine, reading, writing
 from pithos_api.database.tables import tokens, users
-from pithos_api.identity.accounts import Identity
+from pithos_api.identity.accounts import PURGED_MAX, Identity
 from pithos_api.identity.errors import (
     IdentityConflict,
     IdentityInvalid,
@@ -268,3 +269,65 @@ def test_a_hash_of_lesser_cost_is_renewed_at_log_in(alice: Identity, engine: Eng
     assert before != stored()
     assert "m=16,t=2" in stored()
     alice.authenticate("alice", SECRET)
+
+
+def after_first_look(engine: Engine, act: Callable[[], object]) -> None:
+    """Let something happen between the first look into the database and what follows from it."""
+    todo = [act]
+
+    def ended(_connection: object) -> None:
+        if todo:
+            todo.pop()()
+
+    event.listen(engine, "commit", ended)
+
+
+@pytest.fixture
+def other(tmp_path: Path, alice: Identity) -> Iterator[Identity]:
+    """The same users, through connections of its own."""
+    engine = open_engine(f"sqlite:///{tmp_path}/api.sqlite")
+    yield Identity(engine, PasswordCost(passes=2, memory_kib=16, lanes=1))
+    engine.dispose()
+
+
+def test_a_password_changed_while_logging_in_lets_nobody_in(
+    alice: Identity, other: Identity, engine: Engine
+) -> None:
+    after_first_look(engine, lambda: other.set_password("alice", "another"))
+    with pytest.raises(Unauthorized):
+        alice.authenticate("alice", SECRET)
+    assert count_tokens(engine) == 0
+
+
+def test_a_hash_renewed_while_logging_in_does_no_harm(
+    alice: Identity, other: Identity, engine: Engine
+) -> None:
+    after_first_look(engine, lambda: other.authenticate("alice", SECRET))
+    assert alice.check(alice.authenticate("alice", SECRET).value).user_name == "alice"
+
+
+def test_a_token_revoked_while_it_is_traded_gives_none(
+    alice: Identity, other: Identity, engine: Engine
+) -> None:
+    value = alice.authenticate("alice", SECRET).value
+    after_first_look(engine, lambda: other.revoke(value))
+    with pytest.raises(Unauthorized):
+        alice.rescope(value, None)
+    assert count_tokens(engine) == 0
+
+
+def test_expired_tokens_are_removed_some_at_a_time(alice: Identity, engine: Engine) -> None:
+    user_id = alice.user("alice").id
+    row = {"user": user_id, "project": None, "created": 0.0, "expires": 1.0}
+    with writing(engine) as connection:
+        rows = [row | {"digest": token_digest(str(n))} for n in range(PURGED_MAX + 1)]
+        connection.execute(insert(tokens), rows)
+    alice.authenticate("alice", SECRET)
+    assert count_tokens(engine) == 2
+    alice.authenticate("alice", SECRET)
+    assert count_tokens(engine) == 2
+
+
+def count_tokens(engine: Engine) -> int:
+    with reading(engine) as connection:
+        return len(connection.execute(select(tokens)).all())
