@@ -5,10 +5,13 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from blockstore.errors import StoreFull
+
+LENGTH_ATTRIBUTE = "user.archipelago.length"
+"""Extended attribute of an append-only file: u64, so many bytes were durable."""
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -44,6 +47,26 @@ def read_at(descriptor: int, length: int, offset: int) -> bytes:
         length -= len(part)
         offset += len(part)
     return b"".join(parts)
+
+
+def note_length(descriptor: int, length: int) -> None:
+    """Keep with the file that so many bytes of it are durable: a file that is shorter was cut.
+
+    Costs no sync, so the note may be older than the last one. Where attributes are not to be had,
+    there is none.
+    """
+    with suppress(OSError):
+        os.setxattr(descriptor, LENGTH_ATTRIBUTE, length.to_bytes(8, "little"))
+
+
+def noted_length(descriptor: int) -> int:
+    """What `note_length` kept last; 0 where nothing is."""
+    try:
+        return int.from_bytes(os.getxattr(descriptor, LENGTH_ATTRIBUTE)[:8], "little")
+    except OSError as error:
+        if error.errno in (errno.ENODATA, errno.EOPNOTSUPP):
+            return 0
+        raise
 
 
 def sync_directory(path: Path) -> None:

@@ -19,6 +19,8 @@ from pathlib import Path
 from blockstore.errors import Corrupt, StoreUnavailable
 from blockstore.files.durable_writes import (
     no_room_is_store_full,
+    note_length,
+    noted_length,
     read_at,
     sync_directory,
     write_at,
@@ -111,6 +113,7 @@ def load_states(path: Path, layer_id: str) -> LoadedStates:
     """Read and replay the log. A tail cut off by a crash is left out; Corrupt for other damage."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
+        noted = noted_length(descriptor)  # before the bytes, since the writer may be adding some
         data = read_at(descriptor, os.fstat(descriptor).st_size, 0)
     finally:
         os.close(descriptor)
@@ -124,6 +127,9 @@ def load_states(path: Path, layer_id: str) -> LoadedStates:
         _replay_frame(loaded, data[loaded.end + _FRAME.size : frame_end], path, layer_id)
         loaded.sequence += 1
         loaded.end = frame_end
+    if loaded.end < noted:
+        why = f"its states end here, not at {noted}"
+        raise Corrupt(f"layer {layer_id}", f"{path}:{loaded.end}", why)
     return loaded
 
 
@@ -192,6 +198,7 @@ class StatesLog:
                 raise
         self._sequence += 1
         self._end += len(frame)
+        note_length(self._descriptor, self._end)
 
 
 def write_states(
@@ -207,6 +214,7 @@ def write_states(
         try:
             write_at(descriptor, packed, 0)
             os.fsync(descriptor)
+            note_length(descriptor, len(packed))
         except OSError:
             os.unlink(new)
             raise

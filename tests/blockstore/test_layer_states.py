@@ -123,6 +123,47 @@ def test_a_failed_sync_takes_the_frame_back(path, monkeypatch):
     assert path.read_bytes() == before
 
 
+@pytest.fixture
+def attributes(tmp_path):
+    try:
+        os.setxattr(tmp_path, "user.test", b"")
+    except OSError:
+        pytest.skip("the file system of the tests has no extended attributes")
+
+
+@pytest.mark.usefixtures("attributes")
+def test_a_log_that_lost_acknowledged_frames_is_damage(path):
+    write_states(path, LAYER, SIZE, ONE)
+    log = StatesLog(path, LAYER)
+    log.append(TWO)
+    log.append(LONG)
+    log.close()
+    end = path.stat().st_size
+    with path.open("r+b") as file:
+        for length in (end - 1, end - 32 - len(LONG), HEADER_SIZE + 32 + len(ONE), HEADER_SIZE):
+            file.truncate(length)
+            with pytest.raises(Corrupt, match=f"not at {end}"):
+                load_states(path, LAYER)
+
+
+@pytest.mark.usefixtures("attributes")
+def test_what_was_not_acknowledged_may_be_cut(path, monkeypatch):
+    write_states(path, LAYER, SIZE, ONE)
+    log = StatesLog(path, LAYER)
+
+    def interrupted(descriptor):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fdatasync", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        log.append(TWO)
+    monkeypatch.undo()
+    log.close()
+    with path.open("r+b") as file:
+        file.truncate(path.stat().st_size - 1)
+    assert shape(path) == (SIZE, [(0, 10, DATA)])
+
+
 def test_torn_tail_at_every_length(path):
     whole = encode_header(LAYER, SIZE, 0) + frames(ONE)
     last = frames(LONG[:480], sequence=1)
