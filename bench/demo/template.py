@@ -96,7 +96,7 @@ def build_template(output: Path, cache: Path) -> None:
         cache.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=cache) as work:
             image = Path(work) / "image"
-            _build(image, Path(work), _packages(cache / "packages"))
+            _build(image, Path(work), _packages(cache))
             image.replace(finished)
     _run("cp", "--sparse=always", str(finished), str(output))
 
@@ -118,10 +118,11 @@ def _build(image: Path, work: Path, packages: list[Path]) -> None:
     )
 
 
-def _packages(folder: Path) -> list[Path]:
-    """The package files, downloaded once."""
+def _packages(cache: Path) -> list[Path]:
+    """The package files, downloaded once for each list of packages."""
     wanted = hashlib.sha256(PACKAGES.encode()).hexdigest()[:12]
-    complete = folder / f"complete-{wanted}"
+    folder = cache / f"packages-{wanted}"
+    complete = folder / "complete"
     if not complete.exists():
         folder.mkdir(parents=True, exist_ok=True)
         _run("apt-get", "-qq", "download", _kernel_package(), *PACKAGES.split(), folder=folder)
