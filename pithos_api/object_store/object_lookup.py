@@ -15,9 +15,13 @@ from pithos_api.faults import HttpError
 from pithos_api.namespace.records import ObjectInfo
 from pithos_api.object_store.object_headers import is_expired
 from pithos_api.object_store.ranges import ByteRange
+from pithos_api.object_store.single_flight import SingleFlight
 from pithos_api.services import services
 
 log = logging.getLogger(__name__)
+
+_md5s: SingleFlight[str] = SingleFlight()
+# By content, so that clients who lose patience and ask again do not multiply the reading.
 
 
 def live_object(account: str, container: str, name: str) -> ObjectInfo:
@@ -35,11 +39,16 @@ def with_md5(info: ObjectInfo) -> ObjectInfo:
     """
     if info.md5 is not None:
         return info
+    md5 = _md5s.call((info.root, info.size), lambda: _computed_md5(info))
+    services().namespace.set_md5(info.id, md5)
+    return replace(info, md5=md5)
+
+
+def _computed_md5(info: ObjectInfo) -> str:
     digest = hashlib.md5(usedforsecurity=False)
     for data in open_content(info).stream():
         digest.update(data)
-    services().namespace.set_md5(info.id, digest.hexdigest())
-    return replace(info, md5=digest.hexdigest())
+    return digest.hexdigest()
 
 
 def open_content(info: ObjectInfo) -> Content:
