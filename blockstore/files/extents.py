@@ -97,23 +97,43 @@ class FilesExtents:
         new = self._directory / f"{_NEW}{uuid.uuid4().hex}"
         with no_room_is_store_full(f"layer {layer_id}"):
             _make_directory(path.parent)
-            os.mkdir(new, 0o700)
-            try:
-                with _locked(new):
+            with self._locked_new_directory() as new:
+                try:
                     yield new
                     sync_directory(new)
                     _rename_new(new, path, layer_id)
-            except BaseException:
-                shutil.rmtree(new, ignore_errors=True)
-                raise
+                except BaseException:
+                    shutil.rmtree(new, ignore_errors=True)
+                    raise
         sync_directory(path.parent)
+
+    @contextmanager
+    def _locked_new_directory(self) -> Iterator[Path]:
+        while True:
+            new = self._directory / f"{_NEW}{uuid.uuid4().hex}"
+            os.mkdir(new, 0o700)
+            try:
+                lock = _lock(new)
+            except FileNotFoundError:
+                continue
+            try:
+                # Somebody who opens the store may have locked it first, and removed it.
+                if new.exists():
+                    yield new
+                    return
+            finally:
+                os.close(lock)
 
     def _remove_leftovers(self) -> None:
         for name in _names(self._directory):
             if name.startswith((_NEW, _OLD)):
                 path = self._directory / name
-                with suppress(BlockingIOError, FileNotFoundError), _locked(path, wait=False):
-                    shutil.rmtree(path, ignore_errors=True)
+                with suppress(BlockingIOError, FileNotFoundError):
+                    lock = _lock(path, wait=False)
+                    try:
+                        shutil.rmtree(path, ignore_errors=True)
+                    finally:
+                        os.close(lock)
 
 
 @contextmanager
@@ -131,7 +151,7 @@ def _absence_named(layer_id: str, directory: Path) -> Iterator[None]:
 def _make_directory(path: Path) -> None:
     with suppress(FileExistsError):
         os.mkdir(path, 0o700)
-        sync_directory(path.parent)
+    sync_directory(path.parent)  # who made it may not have come to that
 
 
 def _rename_new(new: Path, path: Path, layer_id: str) -> None:
@@ -143,14 +163,15 @@ def _rename_new(new: Path, path: Path, layer_id: str) -> None:
         raise
 
 
-@contextmanager
-def _locked(directory: Path, *, wait: bool = True) -> Iterator[None]:
+def _lock(directory: Path, *, wait: bool = True) -> int:
+    """A descriptor to close; BlockingIOError when another has it and `wait` is false."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        yield
-    finally:
+    except BaseException:
         os.close(descriptor)
+        raise
+    return descriptor
 
 
 def _copy_data(

@@ -308,6 +308,23 @@ def test_close_waits_for_what_runs(layer, monkeypatch):
     closer.join()
 
 
+def test_a_store_opened_while_a_layer_is_begun(extents, tmp_path, monkeypatch):
+    """Between the making of a directory and its locking it looks like a leftover."""
+    opened = []
+    mkdir = os.mkdir
+
+    def and_open(path, mode=0o777):
+        mkdir(path, mode)
+        if len(opened) < 2:
+            opened.append(FilesExtents(extents._directory, read_only=False))
+
+    monkeypatch.setattr(os, "mkdir", and_open)
+    extents.create("cd34", 4 * P)
+    assert len(opened) == 2
+    extents.open("cd34", writable=True).close()
+    assert not [name for name in os.listdir(extents._directory) if name.startswith(".")]
+
+
 def test_what_a_crash_left_is_removed(extents, tmp_path):
     (tmp_path / ".new-1234").mkdir()
     (tmp_path / ".new-1234" / "data.0000").write_bytes(b"x")
