@@ -29,6 +29,7 @@ from pithos_api.namespace.errors import (
 from pithos_api.namespace.listing import Span, scan
 from pithos_api.namespace.names import check_account, check_container, check_object, check_text
 from pithos_api.namespace.records import (
+    EXPIRY_HEADER,
     AccountInfo,
     ContainerInfo,
     ListQuery,
@@ -36,13 +37,20 @@ from pithos_api.namespace.records import (
     ObjectInfo,
     Subdir,
 )
-from pithos_api.namespace.rows import container_of, object_of, object_values, within
+from pithos_api.namespace.rows import (
+    container_of,
+    listed_container_of,
+    listed_object_of,
+    object_of,
+    object_values,
+    select_listed,
+    within,
+)
 
 Changes = Mapping[str, str | None]
 """Metadata or headers to set; None removes."""
 
 ROOTS_PAGE = 1000
-EXPIRY_HEADER = "X-Delete-At"
 
 
 class Namespace:
@@ -100,7 +108,10 @@ class Namespace:
     # Containers
 
     def containers(self, account: str, query: ListQuery) -> list[ContainerInfo | Subdir]:
-        """The containers in order of names. NoSuchAccount, NameInvalid."""
+        """The containers in order of names, without metadata and headers.
+
+        NoSuchAccount, NameInvalid.
+        """
         _check_query(query)
         with reading(self._engine) as connection:
             _account_row(connection, account)
@@ -108,12 +119,12 @@ class Namespace:
             def fetch(span: Span, count: int) -> list[ContainerInfo]:
                 name = containers.c.name
                 rows = connection.execute(
-                    select(containers)
+                    select_listed(containers)
                     .where(containers.c.account == account, *within(name, span))
                     .order_by(name.desc() if query.reverse else name)
                     .limit(count)
                 )
-                return [container_of(row) for row in rows]
+                return [listed_container_of(row) for row in rows]
 
             return scan(query, fetch)
 
@@ -170,7 +181,10 @@ class Namespace:
     # Objects
 
     def objects(self, account: str, container: str, query: ListQuery) -> list[ObjectInfo | Subdir]:
-        """The objects in order of names. NoSuchContainer, NameInvalid."""
+        """The objects in order of names, without metadata, and of the headers only the expiry.
+
+        NoSuchContainer, NameInvalid.
+        """
         _check_query(query)
         with reading(self._engine) as connection:
             holder = _container_row(connection, account, container)
@@ -178,12 +192,12 @@ class Namespace:
             def fetch(span: Span, count: int) -> list[ObjectInfo]:
                 name = objects.c.name
                 rows = connection.execute(
-                    select(objects)
+                    select_listed(objects)
                     .where(objects.c.container == holder.id, *within(name, span))
                     .order_by(name.desc() if query.reverse else name)
                     .limit(count)
                 )
-                return [object_of(row, (account, container)) for row in rows]
+                return [listed_object_of(row, (account, container)) for row in rows]
 
             return scan(query, fetch)
 
@@ -208,8 +222,9 @@ class Namespace:
     ) -> ObjectInfo:
         """Put content under a name, in place of what was there. Its blocks are committed.
 
-        `if_match` is the MD5 or Merkle hash that must be there now, "*" = any. NoSuchContainer,
-        NameInvalid, AlreadyExists, PreconditionFailed.
+        `if_match` is the MD5 or Merkle hash that must be there now, "*" = any. An object whose
+        time is over is not there. NoSuchContainer, NameInvalid, AlreadyExists,
+        PreconditionFailed.
         """
         check_object(name)
         now = time.time()
@@ -220,13 +235,14 @@ class Namespace:
             possession.record_batch(connection, account, new.block_ids[: possession.RECORD_BATCH])
             holder = _container_row(connection, account, container)
             old = _find_object(connection, holder.id, name)
-            _check_conditions(old, name, if_absent=if_absent, if_match=if_match)
+            live = None if old is None or _is_expired(old, now) else old
+            _check_conditions(live, name, if_absent=if_absent, if_match=if_match)
             if old is not None:
                 connection.execute(delete(objects).where(objects.c.id == old.id))
             values |= {
                 "container": holder.id,
-                "uuid": uuid.uuid4().hex if old is None else old.uuid,
-                "created": modified if old is None else old.created,
+                "uuid": uuid.uuid4().hex if live is None else live.uuid,
+                "created": modified if live is None else live.created,
             }
             connection.execute(insert(objects).values(values))
             row = _find_object(connection, holder.id, name)
@@ -295,13 +311,17 @@ class Namespace:
         )
         return self.put_object(account, container, name, new)
 
-    def delete_object(self, account: str, container: str, name: str) -> None:
-        """NoSuchContainer, NoSuchObject."""
+    def delete_object(
+        self, account: str, container: str, name: str, *, if_expiry: int | None = None
+    ) -> None:
+        """NoSuchContainer, NoSuchObject; PreconditionFailed: its X-Delete-At is not `if_expiry`."""
         with writing(self._engine) as connection:
             holder = _container_row(connection, account, container)
             row = _find_object(connection, holder.id, name)
             if row is None:
                 raise NoSuchObject(container, name)
+            if if_expiry is not None and row.expires != if_expiry:
+                raise PreconditionFailed(f"the object expires at another time, or never: {name}")
             connection.execute(delete(objects).where(objects.c.id == row.id))
             _count(connection, holder.id, -1, -row.size)
 
@@ -425,6 +445,10 @@ def _check_query(query: ListQuery) -> None:
 def _merged(old: Mapping[str, str], changes: Changes) -> dict[str, str]:
     merged: dict[str, str | None] = {**old, **changes}
     return {key: value for key, value in merged.items() if value is not None}
+
+
+def _is_expired(row: Row[Any], now: float) -> bool:
+    return row.expires is not None and bool(row.expires <= now)
 
 
 def _expiry(new: NewObject) -> float | None:

@@ -20,6 +20,9 @@ NAME_SIZE_MAX = 1024
 CONTAINER_NAME_SIZE_MAX = 256
 """UTF-8 bytes of a container's name."""
 
+EXPIRY_HEADER = "X-Delete-At"
+"""The header of an object that says when its time is over, in seconds since 1970."""
+
 OBJECT = "object"
 SNAPSHOT = "snapshot"
 

@@ -188,6 +188,35 @@ def test_expired_objects_are_removed_and_uncounted(box: Namespace) -> None:
     assert totals(box) == (4, 40)
 
 
+def test_an_expired_object_is_not_there_for_a_put(box: Namespace) -> None:
+    old = box.put_object(ACCOUNT, "c", "o", new(10, headers={"X-Delete-At": "1"}))
+    with pytest.raises(PreconditionFailed):
+        box.put_object(ACCOUNT, "c", "o", new(3), if_match="*")
+    put = box.put_object(ACCOUNT, "c", "o", new(3), if_absent=True)
+    assert put.uuid != old.uuid
+    assert totals(box) == (1, 3)
+
+
+def test_deleting_only_what_expires_at_a_moment(box: Namespace) -> None:
+    box.put_object(ACCOUNT, "c", "o", new(10, headers={"X-Delete-At": "9000000000"}))
+    for other in (1, 9000000001):
+        with pytest.raises(PreconditionFailed):
+            box.delete_object(ACCOUNT, "c", "o", if_expiry=other)
+    assert totals(box) == (1, 10)
+    box.delete_object(ACCOUNT, "c", "o", if_expiry=9000000000)
+    assert totals(box) == (0, 0)
+
+
+def test_a_listing_leaves_out_what_is_long(box: Namespace) -> None:
+    box.put_container(ACCOUNT, "c", {"A": "1"}, {"H": "v"})
+    headers = {"X-Delete-At": "9000000000", "Content-Language": "x" * 8000}
+    put = box.put_object(ACCOUNT, "c", "o", new(10, headers=headers))
+    (listed,) = box.objects(ACCOUNT, "c", ListQuery())
+    assert listed == replace(put, metadata={}, headers={"X-Delete-At": "9000000000"})
+    (holder,) = box.containers(ACCOUNT, ListQuery())
+    assert holder == replace(box.container(ACCOUNT, "c"), metadata={}, headers={})
+
+
 @pytest.mark.parametrize("name", ["", "a\0", "\udfff", "x" * 1025, "é" * 513])
 def test_names_that_are_none(box: Namespace, name: str) -> None:
     with pytest.raises(NameInvalid):
