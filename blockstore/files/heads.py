@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import struct
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -85,29 +86,33 @@ class FilesHeads:
     def __init__(self, index: Index, path: Path) -> None:
         self._index = index
         self._path = path
+        self._lock = threading.Lock()
+        """Guards the log: what closes it must not do so under a thread that writes."""
         self._log: HeadsLog | None = None
         self._compact_above = COMPACT_SIZE_MIN
 
     def catch_up(self) -> None:
         """Apply what the log has more than the index; begin a log where none is. Corrupt."""
-        self._index.transact(self._catch_up)
+        with self._lock:
+            self._index.transact(self._catch_up)
 
     def rebuild(self, *, salvage: bool) -> int:
         """See `rebuild_heads`."""
         try:
-            return self._index.transact(lambda transaction: self._rebuild(transaction, salvage))
+            with self._lock:
+                return self._index.transact(lambda transaction: self._rebuild(transaction, salvage))
         finally:
             self.close()
 
     def renew_log(self) -> None:
         """See `renew_heads_log`."""
-        self._index.transact(lambda step: self._replace_log(step, self._catch_up(step)))
+        with self._lock:
+            self._index.transact(lambda step: self._replace_log(step, self._catch_up(step)))
 
     def close(self) -> None:
         """Close the log. Idempotent."""
-        if self._log is not None:
-            self._log.close()
-            self._log = None
+        with self._lock:
+            self._close_log()
 
     def get(self, name: str) -> Head | None:
         key = head_key(name)
@@ -121,7 +126,7 @@ class FilesHeads:
         while True:
             attempt = _Attempt()
             try:
-                with self._index.write() as transaction:
+                with self._lock, self._index.write() as transaction:
                     versions = self._update(transaction, keys, changes, attempt)
                 break
             except (StoreError, OSError) as error:
@@ -179,7 +184,7 @@ class FilesHeads:
         """Cut off what the failed attempt added. True: another writer has applied it already."""
         if not attempt.sequence:
             return False
-        with self._index.write() as transaction:
+        with self._lock, self._index.write() as transaction:
             position = _load(transaction, self._index)
             if position is not None and position.sequence >= attempt.sequence:
                 return True
@@ -280,7 +285,7 @@ class FilesHeads:
         if position.end <= due:
             return
         try:
-            with self._index.write() as transaction:
+            with self._lock, self._index.write() as transaction:
                 self._replace_log(transaction, self._catch_up(transaction))
             self._compact_above = COMPACT_SIZE_MIN
         except (StoreError, OSError):
@@ -301,7 +306,7 @@ class FilesHeads:
     def _reopen_log(self, *, spare: bool = False, salvage: bool = False) -> None:
         """`spare`: the index has all that was acknowledged, so a log without a good header counts
         as absent; it is kept under another name."""
-        self.close()
+        self._close_log()
         try:
             self._log = HeadsLog(self._path, writable=True, salvage=salvage)
         except FileNotFoundError:
@@ -310,6 +315,11 @@ class FilesHeads:
             if not spare:
                 raise
             os.rename(self._path, self._path.with_name(self._path.name + DAMAGED_SUFFIX))
+
+    def _close_log(self) -> None:
+        if self._log is not None:
+            self._log.close()
+            self._log = None
 
     def _pairs(
         self, transaction: lmdb.Transaction[bytes], first: bytes = b""

@@ -68,12 +68,19 @@ class FilesLeases:
                 raise LeaseHeld(name, present.decode(errors="replace"))
             new_epoch = self._new_epoch(transaction, epoch)
             _lock_byte(descriptor, new_epoch, fcntl.F_WRLCK)
+            locked.append(new_epoch)
             self._put(transaction, key, new_epoch, holder_bytes)
             return Lease(name, holder, new_epoch, seized=alive)
 
+        locked: list[int] = []
         with self._lock:
             descriptor = self._open_lock_file()
-            return self._index.transact(take)
+            try:
+                return self._index.transact(take)
+            except BaseException:
+                for epoch in locked:
+                    _lock_byte(descriptor, epoch, fcntl.F_UNLCK)
+                raise
 
     def check(self, lease: Lease) -> None:
         if not self._is_newest(lease):
@@ -87,11 +94,14 @@ class FilesLeases:
             if present and epoch == lease.epoch:
                 transaction.delete(key, db=self._index.leases)
 
-        if self._is_newest(lease):
-            self._index.transact(give_up)
-        with self._lock:
-            if self._descriptor >= 0:
-                _lock_byte(self._descriptor, lease.epoch, fcntl.F_UNLCK)
+        try:
+            if self._is_newest(lease):
+                self._index.transact(give_up)
+        finally:
+            # Also when there is no room to say so: a record whose byte is free holds nothing.
+            with self._lock:
+                if self._descriptor >= 0:
+                    _lock_byte(self._descriptor, lease.epoch, fcntl.F_UNLCK)
 
     def holder(self, name: str) -> str | None:
         key = lease_key(name)

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import threading
 from contextlib import contextmanager
 
 import pytest
@@ -373,6 +374,31 @@ class FailingIndex:
         except type(self.error):
             self.meanwhile()
             raise
+
+
+def test_closing_waits_for_an_update(place):
+    """Else the number of the log's descriptor may be another file's when the update writes."""
+    index = FailingIndex(place.index())
+    heads = place.heads(index)
+    put(heads, "a", b"1")
+    log = heads._log
+    closer = threading.Thread(target=heads.close)
+    begun = index.write
+
+    @contextmanager
+    def write():
+        with begun() as transaction:
+            if not closer.ident:
+                closer.start()
+                closer.join(0.2)
+            assert log._descriptor >= 0
+            yield transaction
+
+    index.write = write
+    put(heads, "a", b"2")
+    closer.join()
+    assert log._descriptor == -1
+    assert heads.get("a").value == b"2"
 
 
 @pytest.mark.parametrize("error", [StoreFull("full"), OSError(5, "the disk is gone")])

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from blockstore.errors import Corrupt, LeaseHeld, LeaseLost, StoreUnavailable
+from blockstore.errors import Corrupt, LeaseHeld, LeaseLost, StoreFull, StoreUnavailable
 from blockstore.files.index import create_index, open_index
 from blockstore.files.leases import EPOCH_KEY, FilesLeases
 
@@ -233,3 +233,40 @@ def test_threads_take_turns(leases):
         thread.join()
     assert failures == []
     assert owners == []
+
+
+class FullIndex:
+    """An index for which there is no room when a transaction commits."""
+
+    def __init__(self, index):
+        self._index = index
+
+    def __getattr__(self, name):
+        return getattr(self._index, name)
+
+    def transact(self, change):
+        with self._index.write() as transaction:
+            change(transaction)
+            raise StoreFull("full")
+
+
+def test_released_on_a_full_disk(leases, index, tmp_path):
+    lease = leases.acquire("volume", "me")
+    other = FilesLeases(index, tmp_path / "leases.lock")
+    leases._index = FullIndex(index)
+    with pytest.raises(StoreFull):
+        leases.release(lease)
+    assert leases.holder("volume") is None
+    assert not other.acquire("volume", "you").seized
+    other.close()
+
+
+def test_an_acquisition_that_failed_leaves_no_lock(leases, index, tmp_path):
+    with index.write() as transaction:
+        transaction.put(EPOCH_KEY, (2**60).to_bytes(8, "little"), db=index.meta)
+    leases._index = FullIndex(index)
+    with pytest.raises(StoreFull):
+        leases.acquire("volume", "me")
+    other = FilesLeases(index, tmp_path / "leases.lock")
+    assert other.acquire("volume", "you").epoch == 2**60 + 1
+    other.close()
