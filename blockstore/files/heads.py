@@ -204,6 +204,7 @@ class FilesHeads:
         header = self._log.header
         if position is not None and position.generation == header.generation:
             if position.end == size:
+                self._log.note_applied(size)
                 return position
             start = position
         else:

@@ -18,6 +18,8 @@ from pathlib import Path
 from blockstore.errors import Corrupt, StoreUnavailable, StoreUsageError
 from blockstore.files.durable_writes import (
     no_room_is_store_full,
+    note_length,
+    noted_length,
     read_at,
     sync_directory,
     write_at,
@@ -160,6 +162,10 @@ class HeadsLog:
         """Make durable what others wrote and may not have come to sync."""
         os.fdatasync(self._descriptor)
 
+    def note_applied(self, offset: int) -> None:
+        """Keep with the file that the index has committed what is before `offset`."""
+        note_length(self._descriptor, offset)
+
     def cut(self, offset: int) -> None:
         """Make the file end at `offset`."""
         os.ftruncate(self._descriptor, offset)
@@ -181,8 +187,11 @@ class HeadsLog:
             if not salvage and (found is not None or not self._is_torn(start, size)):
                 raise Corrupt("the heads log", f"{self.path}:{start}", "a record fails its check")
             if found is None:
-                return
+                break
             start = found
+        noted = noted_length(self._descriptor)
+        if start < noted and not salvage:
+            raise Corrupt("the heads log", f"{self.path}:{start}", f"ends here, not at {noted}")
 
     def _read_header(self, salvage: bool) -> LogHeader:
         try:

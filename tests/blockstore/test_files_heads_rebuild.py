@@ -1,5 +1,6 @@
 """Damage in one place never loses a head: the log and the index stand in for each other."""
 
+import os
 import shutil
 
 import pytest
@@ -40,6 +41,23 @@ def test_damaged_log(directory, offset, opened):
     flip(directory / "heads.log", offset)
     if opened:
         assert heads(directory) == [("a", b"a"), ("b", b"b")]
+    assert rebuild_index(f"files:{directory}").head_count == 2
+    assert heads(directory) == [("a", b"a"), ("b", b"b")]
+
+
+def test_log_cut_off_after_a_record(directory):
+    """It looks whole: only the length noted with the file tells."""
+    try:
+        os.getxattr(directory / "heads.log", "user.archipelago.length")
+    except OSError:
+        pytest.skip("the file system of the tests has no extended attributes")
+    assert heads(directory) == [("a", b"a"), ("b", b"b")]
+    with (directory / "heads.log").open("r+b") as file:
+        file.truncate(48 + 32 + 16 + 1 + 600)
+    shutil.copytree(directory, directory.with_name("lost"))
+    shutil.rmtree(directory.with_name("lost") / "index")
+    with pytest.raises(Corrupt, match="ends here"):
+        rebuild_index(f"files:{directory.with_name('lost')}")
     assert rebuild_index(f"files:{directory}").head_count == 2
     assert heads(directory) == [("a", b"a"), ("b", b"b")]
 
