@@ -18,7 +18,6 @@ from pithos_api.object_store.conditions import bare_etag, etag_listed
 from pithos_api.object_store.limits import OBJECT_NAME_SIZE_MAX
 from pithos_api.object_store.metadata import check_totals, merged, metadata_changes
 from pithos_api.object_store.object_headers import (
-    DELETE_AT,
     content_type,
     is_expired,
     kept_headers,
@@ -50,7 +49,6 @@ def put_object(target: Target) -> Response:
     conditions = check_put_conditions(target)
     result = _receive(length)
     _check_etag(result)
-    services().namespace.record_possession(target.account, result.block_ids)
     info = services().namespace.put_object(
         target.account,
         target.container,
@@ -63,6 +61,7 @@ def put_object(target: Target) -> Response:
             content_type=media_type,
             metadata=metadata,
             headers=headers,
+            block_ids=result.block_ids,
         ),
         if_absent=conditions.if_absent,
         if_match=conditions.if_match,
@@ -94,11 +93,9 @@ def delete_object(target: Target) -> Response:
     """
     namespace = services().namespace
     expected = request.headers.get("X-If-Delete-At")
-    moment = None if expected is None else str(seconds_of("X-If-Delete-At", expected))
+    moment = None if expected is None else seconds_of("X-If-Delete-At", expected)
     info = namespace.object(target.account, target.container, target.object)
-    if moment is not None and info.headers.get(DELETE_AT) != moment:
-        raise HttpError(412, "X-If-Delete-At and X-Delete-At do not match")
-    namespace.delete_object(target.account, target.container, target.object)
+    namespace.delete_object(target.account, target.container, target.object, if_expiry=moment)
     if is_expired(info.headers, time.time()):
         raise HttpError(404, "The resource could not be found.")
     return answer(204)
@@ -140,15 +137,12 @@ def check_put_conditions(target: Target) -> PutConditions:
 
 
 def _existing(target: Target) -> ObjectInfo | None:
-    namespace = services().namespace
     try:
-        info = namespace.object(target.account, target.container, target.object)
+        info = services().namespace.object(target.account, target.container, target.object)
     except NoSuchObject:
         return None
-    if is_expired(info.headers, time.time()):
-        namespace.delete_object(target.account, target.container, target.object)
-        return None
-    return with_md5(info)
+    # One that has expired is not removed here: by now the name may have been put anew.
+    return None if is_expired(info.headers, time.time()) else with_md5(info)
 
 
 def _receive(length: int | None) -> UploadResult:

@@ -86,7 +86,6 @@ def put_object(target: Target) -> Response:
     expected = request.headers.get("ETag")
     if expected is not None and bare_etag(expected) not in (result.md5, result.merkle_hash):
         raise HttpError(422, "The ETag of the request is not the hash of its body.")
-    namespace.record_possession(target.account, result.block_ids)
     new = NewObject(
         size=result.size,
         root=result.root,
@@ -95,6 +94,7 @@ def put_object(target: Target) -> Response:
         content_type=attributes.content_type,
         metadata=attributes.metadata,
         headers=attributes.headers,
+        block_ids=result.block_ids,
     )
     info = namespace.put_object(
         target.account,

@@ -51,12 +51,9 @@ def _names(header: str, info: ObjectInfo) -> bool:
 
 
 def _existing(target: Target) -> ObjectInfo | None:
-    namespace = services().namespace
     try:
-        info = namespace.object(target.account, target.container, target.object)
+        info = services().namespace.object(target.account, target.container, target.object)
     except NoSuchObject:
         return None
-    if is_expired(info.headers, time.time()):
-        namespace.delete_object(target.account, target.container, target.object)
-        return None
-    return info
+    # One that has expired is not removed here: by now the name may have been put anew.
+    return None if is_expired(info.headers, time.time()) else info
