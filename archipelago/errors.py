@@ -45,6 +45,13 @@ class VolumeReadOnly(ArchipelagoError):
         self.name = name
 
 
+class SealingStopped(ArchipelagoError):
+    """Who asked for sealing told it to stop. What is frozen stays so, and can be sealed later."""
+
+    def __init__(self) -> None:
+        super().__init__("sealing was stopped before it was done; nothing is lost")
+
+
 class MapCorrupt(ArchipelagoError):
     """A map page that is missing or is not what its place demands.
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from archipelago.content import Content
+from archipelago.errors import SealingStopped
 from archipelago.layers import open_layer
 from archipelago.map import Maps
 from archipelago.map_format import MapRoot
@@ -42,13 +43,16 @@ class Sealer:
         self._maps = maps
         self._on_change = on_change
 
-    def seal(self, head_name: str) -> None:
-        """Seal all frozen layers of a volume or snapshot. A head that is gone: nothing happens."""
+    def seal(self, head_name: str, stop: Callable[[], bool] = lambda: False) -> None:
+        """Seal all frozen layers of a volume or snapshot. A head that is gone: nothing happens.
+
+        `stop` is asked now and then; SealingStopped once it says yes.
+        """
         before: VolumeRecord | SnapshotRecord | None = None
         while (record := self._record(head_name)) is not None and record.frozen:
             if record == before:
                 raise NotFound("layer", record.frozen[-1])
-            before = None if self._seal_bottom(record) else record
+            before = None if self._seal_bottom(record, stop) else record
 
     def pending(self) -> Iterator[tuple[str, tuple[str, ...]]]:
         """(layer id, its users) of every layer that could be sealed now."""
@@ -58,7 +62,7 @@ class Sealer:
             if record is not None and record.frozen and record.frozen[-1] == layer.id:
                 yield layer.id, layer.users
 
-    def _seal_bottom(self, record: VolumeRecord | SnapshotRecord) -> bool:
+    def _seal_bottom(self, record: VolumeRecord | SnapshotRecord, stop: Callable[[], bool]) -> bool:
         """Seal the record's oldest layer; False when somebody else did."""
         layer_id = record.frozen[-1]
         try:
@@ -66,7 +70,7 @@ class Sealer:
         except NotFound:
             return False
         try:
-            root = merge_layer(self._store, self._maps, layer, record.root)
+            root = merge_layer(self._store, self._maps, layer, record.root, stop)
         finally:
             layer.close()
         self._store.blocks.commit()
@@ -80,8 +84,17 @@ class Sealer:
         return Transaction(self._store.heads).user(head_name)
 
 
-def merge_layer(store: Store, maps: Maps, layer: Layer, root: MapRoot) -> MapRoot:
-    """The map of what `layer` over `root` reads as. Its blocks are put, not committed."""
+def merge_layer(
+    store: Store,
+    maps: Maps,
+    layer: Layer,
+    root: MapRoot,
+    stop: Callable[[], bool] = lambda: False,
+) -> MapRoot:
+    """The map of what `layer` over `root` reads as. Its blocks are put, not committed.
+
+    `stop` is asked before each piece is read; SealingStopped once it says yes.
+    """
     block_size = maps.block_size
     base = Content(maps, store.blocks, root, layer.size + -layer.size % block_size)
     stack = LayerStack((layer,), base)
@@ -89,6 +102,8 @@ def merge_layer(store: Store, maps: Maps, layer: Layer, root: MapRoot) -> MapRoo
     changes: dict[int, bytes] = {}
     for span in _spans(layer, block_size):
         for first, ids in _span_ids(store, maps, stack, span):
+            if stop():
+                raise SealingStopped
             changes.update(enumerate(ids, first))
             if len(changes) >= MAP_CHANGES_MAX:
                 new_root = maps.update(new_root, changes)

@@ -9,7 +9,7 @@ from archipelago_stores import new_memory_store
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from archipelago import EMPTY_MAP, Catalog, Content, Maps
+from archipelago import EMPTY_MAP, Catalog, Content, Maps, SealingStopped
 from archipelago.seal import merge_layer
 from blockstore import BlockKind, NotFound, StoreFull
 
@@ -101,6 +101,22 @@ def test_a_sealing_that_fails_anywhere_changes_nothing_and_is_done_again(store, 
         catalog.seal_pending()
         assert catalog.info("v").frozen == 0
     assert catalog.sealed_root("v@t")[0] == catalog.info("v").root
+
+
+def test_a_stopped_merge_can_be_done_later(store):
+    maps = Maps(store.blocks, store.info.block_size)
+    size = 20 * 2**20
+    store.extents.create("big", size)
+    layer = store.extents.open("big", writable=True)
+    content = random.Random(9).randbytes(size)
+    layer.write(0, content)
+    answers = iter([False, True])
+    with pytest.raises(SealingStopped):
+        merge_layer(store, maps, layer, EMPTY_MAP, lambda: next(answers))
+    assert next(answers, None) is None
+    root = merge_layer(store, maps, layer, EMPTY_MAP)
+    layer.close()
+    assert Content(maps, store.blocks, root, size).read(0, size) == content
 
 
 def test_one_sealing_serves_all_who_share_the_layers(store):
