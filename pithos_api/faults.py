@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
@@ -22,7 +22,13 @@ from archipelago import (
     VolumeReadOnly,
 )
 from blockstore import NotFound, StoreError, StoreFull, StoreUnavailable, StoreUsageError
-from pithos_api.identity.errors import Forbidden, IdentityConflict, IdentityError, Unauthorized
+from pithos_api.identity.errors import (
+    Forbidden,
+    IdentityConflict,
+    IdentityError,
+    IdentityInvalid,
+    Unauthorized,
+)
 from pithos_api.namespace.errors import (
     AlreadyExists,
     ContainerNotEmpty,
@@ -38,7 +44,8 @@ from pithos_api.namespace.errors import (
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """An answer that is an error. `message` is fit for the client; a 500 never says what broke."""
+    """An answer that is an error. `message` is fit for the client, or empty: then the phrase of the
+    status says enough."""
 
     status: int
     message: str
@@ -62,6 +69,7 @@ STATUS: tuple[tuple[type[Exception], int], ...] = (
     (Unauthorized, 401),
     (Forbidden, 403),
     (IdentityConflict, 409),
+    (IdentityInvalid, 400),
     (IdentityError, 404),
     (NoSuchAccount, 404),
     (NoSuchContainer, 404),
@@ -90,17 +98,16 @@ STATUS: tuple[tuple[type[Exception], int], ...] = (
 
 
 def fault_of(error: Exception) -> Fault:
-    """The answer to an error. A 500 hides the message; the log has it."""
+    """The answer to an error. What broke in the server, and in which files, only its log tells."""
     if isinstance(error, HttpError):
         return error.fault
     if isinstance(error, HTTPException):
         return _fault_of_http_exception(error)
     if isinstance(error, OperationalError) and "full" in str(error.orig):
-        return Fault(FULL_STATUS, "the database has no room")
+        return Fault(FULL_STATUS, "")
     for kind, status in STATUS:
         if isinstance(error, kind):
-            hidden = status == INTERNAL_STATUS or isinstance(error, SQLAlchemyError)
-            return Fault(status, "" if hidden else str(error))
+            return Fault(status, "" if status >= INTERNAL_STATUS else str(error))
     return Fault(INTERNAL_STATUS, "")
 
 

@@ -5,30 +5,40 @@ from __future__ import annotations
 import errno
 import logging
 import re
+import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from flask import Blueprint, Flask, Response
 from flask.testing import FlaskClient
+from sqlalchemy.exc import OperationalError
 
 from blockstore import BlockCorrupt, Store, StoreFull, StoreUnavailable
 from pithos_api.app import close_app, create_app
 from pithos_api.endpoint import Endpoint
 from pithos_api.faults import Fault, HttpError
+from pithos_api.identity.errors import IdentityInvalid
 from pithos_api.namespace.errors import NoSuchContainer
 from pithos_api.paths import raw_path
 from pithos_api.settings import PasswordCost, Settings
 
 ERRORS: dict[str, Callable[[], Exception]] = {
-    "full": lambda: StoreFull("no room"),
-    "unavailable": lambda: StoreUnavailable("read-only"),
+    "full": lambda: StoreFull("no room in /srv/store"),
+    "unavailable": lambda: StoreUnavailable("/srv/store is read-only"),
+    "database full": lambda: database_error("database or disk is full"),
+    "database locked": lambda: database_error("database is locked"),
+    "nameless": lambda: IdentityInvalid("a name has no colon"),
     "damaged": lambda: BlockCorrupt(bytes(32), "pack 1", "digest differs"),
     "device": lambda: OSError(errno.EIO, "I/O error"),
     "absent": lambda: NoSuchContainer("a", "c"),
     "mine": lambda: HttpError(418, "teapot", {"X-Tea": "green"}),
     "bug": lambda: ZeroDivisionError("a secret in a message"),
 }
+
+
+def database_error(text: str) -> Exception:
+    return OperationalError("INSERT INTO secrets", {}, sqlite3.OperationalError(text))
 
 
 def endpoint(prefix: str, dialect: str) -> Endpoint:
@@ -73,8 +83,11 @@ def client(tmp_path: Path, memory_store: Store) -> Iterator[FlaskClient]:
 @pytest.mark.parametrize(
     ("kind", "status", "text"),
     [
-        ("full", 507, "first:no room"),
-        ("unavailable", 503, "first:read-only"),
+        ("full", 507, "first:"),
+        ("unavailable", 503, "first:"),
+        ("database full", 507, "first:"),
+        ("database locked", 503, "first:"),
+        ("nameless", 400, "first:a name has no colon"),
         ("damaged", 500, "first:"),
         ("device", 500, "first:"),
         ("absent", 404, "first:no such container: c"),
