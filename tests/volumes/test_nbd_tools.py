@@ -144,7 +144,14 @@ def test_nbdcopy_there_and_back(tool, disk, tmp_path):
 
 def test_fio_verifies_what_it_wrote(tool, disk):
     output = run(
-        *(tool("fio"), "--name=verify", "--ioengine=nbd", f"--uri={disk}", "--rw=randwrite"),
+        *(
+            tool("fio"),
+            "--name=verify",
+            "--ioengine=nbd",
+            "--verify_state_save=0",
+            f"--uri={disk}",
+            "--rw=randwrite",
+        ),
         *("--bsrange=512-128k", "--blockalign=512", "--iodepth=16", f"--size={SIZE}"),
         *("--verify=crc32c", "--do_verify=1", "--verify_fatal=1", "--output-format=json"),
     )
@@ -155,7 +162,14 @@ def test_fio_verifies_what_it_wrote(tool, disk):
 
 def test_fio_reads_and_writes_with_flushes(tool, disk):
     output = run(
-        *(tool("fio"), "--name=mix", "--ioengine=nbd", f"--uri={disk}", "--rw=randrw"),
+        *(
+            tool("fio"),
+            "--name=mix",
+            "--ioengine=nbd",
+            "--verify_state_save=0",
+            f"--uri={disk}",
+            "--rw=randrw",
+        ),
         *("--bs=4k", "--iodepth=8", f"--size={SIZE // 4}", "--fsync=16"),
         *("--verify=crc32c", "--output-format=json"),
     )
@@ -165,7 +179,14 @@ def test_fio_reads_and_writes_with_flushes(tool, disk):
 
 def test_fio_trims(tool, disk):
     output = run(
-        *(tool("fio"), "--name=trim", "--ioengine=nbd", f"--uri={disk}", "--rw=randtrim"),
+        *(
+            tool("fio"),
+            "--name=trim",
+            "--ioengine=nbd",
+            "--verify_state_save=0",
+            f"--uri={disk}",
+            "--rw=randtrim",
+        ),
         *("--bs=16k", "--iodepth=8", f"--size={SIZE // 4}", "--output-format=json"),
     )
     (job,) = json.loads(output[output.index("{") :])["jobs"]
