@@ -219,7 +219,8 @@ class FilesHeads:
             return self._replace_log(transaction, position)
         if reached.end < size:
             self._log.cut(reached.end)
-        self._log.sync()  # its writer may have died before that, and the index is not to be ahead
+        if reached.sequence > start.sequence:
+            self._log.sync()  # who wrote it may have died before; the index is not to be ahead
         _save(transaction, self._index, reached)
         return reached
 
