@@ -102,6 +102,7 @@ class Catalog:
         """A volume with the content of a map that is `size` bytes long, without copying.
 
         The volume ends at the next multiple of 512. `origin` says what the map was, for people.
+        The caller keeps the map from being collected until this returns.
         """
         record = new_volume(name, size + -size % SECTOR_SIZE, EMPTY_MAP, origin)
         if self._volume_info(name) is not None:
@@ -279,28 +280,34 @@ class Catalog:
             self.store.leases.release(lease)
             raise
 
-    def seal(self, name: str) -> None:
-        """Turn the frozen layers of a volume or snapshot into blocks."""
-        self._sealer.seal(self._record(name).head_name)
+    def seal(self, name: str, stop: Callable[[], bool] = lambda: False) -> None:
+        """Turn the frozen layers of a volume or snapshot into blocks.
 
-    def seal_pending(self) -> int:
-        """Seal what there is to seal, except below volumes that only other processes have open;
-        return how many layers. Damage in one layer does not keep the others; it is raised last.
+        `stop` is asked now and then; SealingStopped once it says yes.
         """
-        self._refresh(tuple(self._open))
-        sealed = 0
-        damage: Corrupt | NotFound | MapCorrupt | None = None
-        for _, users in self._sealer.pending():
-            if self._is_elsewhere(users):
-                continue
+        self._sealer.seal(self._record(name).head_name, stop)
+
+    def seal_pending(self, stop: Callable[[], bool] = lambda: False) -> int:
+        """Seal what there is to seal, except below volumes that only other processes have open;
+        return how many stacks. Damage in one does not keep the others; it is raised last.
+
+        `stop` is asked now and then; SealingStopped once it says yes.
+        """
+        damage: builtins.list[Corrupt | NotFound | MapCorrupt] = []
+        with self._open_lock:
+            open_here = tuple(self._open)
+        for head_name in open_here:
             try:
-                self._sealer.seal(users[0])
-                sealed += 1
-            except (Corrupt, NotFound, MapCorrupt) as error:
-                damage = error
-        if damage is not None:
-            raise damage
-        return sealed
+                self._refresh((head_name,))
+            except (Corrupt, NotFound) as error:
+                damage.append(error)
+        total = 0
+        # A layer may lie above one that is sealed for the sake of another volume.
+        while sealed := self._seal_bottoms(stop, damage):
+            total += sealed
+        if damage:
+            raise damage[-1]
+        return total
 
     def sealed_root(self, name: str) -> tuple[MapRoot, int]:
         """The map root and size of the snapshot `VOLUME@SNAPSHOT`, sealing it if need be."""
@@ -336,6 +343,23 @@ class Catalog:
     def sweep_layers(self, age_s: int = SWEEP_AGE_S) -> int:
         """Remove layers that crashes left behind; return how many. See `layers.sweep_layers`."""
         return sweep_layers(self.store, age_s)
+
+    def _seal_bottoms(
+        self,
+        stop: Callable[[], bool],
+        damage: builtins.list[Corrupt | NotFound | MapCorrupt],
+    ) -> int:
+        """Seal each stack whose bottom can be sealed now; return how many."""
+        sealed = 0
+        for _, users in self._sealer.pending():
+            if self._is_elsewhere(users):
+                continue
+            try:
+                self._sealer.seal(users[0], stop)
+                sealed += 1
+            except (Corrupt, NotFound, MapCorrupt) as error:
+                damage.append(error)
+        return sealed
 
     def _rename_volume(self, old: str, new: str) -> None:
         with self._ownership.leased(old) as (lease, record):
@@ -391,7 +415,11 @@ class Catalog:
         with self._open_lock:
             self._open.setdefault(head_name, []).append(volume)
         # What was sealed between its first look and its entry above, it was not told of.
-        volume.refresh()
+        try:
+            volume.refresh()
+        except BaseException:
+            volume.close()
+            raise
         return volume
 
     def _forget(self, volume: Volume) -> None:

@@ -37,6 +37,7 @@ class Content:
 
     def read(self, offset: int, length: int) -> bytes:
         """The `length` bytes at `offset`."""
+        self._check_range(offset, length)
         out = bytearray(length)
         self.read_into(offset, memoryview(out))
         return bytes(out)

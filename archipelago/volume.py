@@ -12,14 +12,20 @@ from __future__ import annotations
 
 import errno
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
 
 from archipelago.content import Content
-from archipelago.errors import ArchipelagoError, InvalidArgument, VolumeNotFound, VolumeReadOnly
+from archipelago.errors import (
+    ArchipelagoError,
+    InvalidArgument,
+    MapCorrupt,
+    VolumeNotFound,
+    VolumeReadOnly,
+)
 from archipelago.extent import Extent, ExtentKind
 from archipelago.fit import fit_root
 from archipelago.gate import Gate, PageLocks
@@ -41,6 +47,7 @@ from archipelago.lifecycle import (
 from archipelago.map import Maps
 from archipelago.map_format import EMPTY_MAP
 from archipelago.names import check_name, check_size, layer_size
+from archipelago.page_range import clip_extents, page_range, split_pages
 from archipelago.records import SnapshotRecord, VolumeRecord
 from archipelago.seal import Sealer
 from archipelago.stack import LayerStack
@@ -74,7 +81,7 @@ class Volume:
     Errors: InvalidArgument outside of the volume or after `close`; VolumeReadOnly; LeaseLost once
     another process has taken the volume over, from then on for everything; those of the store.
     An OSError of a flush is final: what was written may be lost, and only what a new `open` finds
-    is certain.
+    is certain. This one then only reads.
     """
 
     def __init__(
@@ -141,33 +148,16 @@ class Volume:
 
     def read_into(self, offset: int, out: memoryview) -> None:
         """Fill `out` with the bytes at `offset`."""
-        with self._request(offset, len(out)):
-            self._read_pages(offset, out)
+        self._with_fresh_map(lambda: self._read_into(offset, out))
 
     def write(self, offset: int, data: Buffer) -> None:
         """Replace the bytes at `offset`. Durable after `flush`."""
         view = memoryview(data).cast("B")
-        with self._request(offset, len(view), write=True):
-            for start, end, whole in _split_pages(offset, offset + len(view)):
-                piece = view[start - offset : end - offset]
-                if whole:
-                    with self._pages.hold(start, end, exclusive=False):
-                        self._top.write(start, piece)
-                else:
-                    self._patch_page(start, piece)
+        self._with_fresh_map(lambda: self._write(offset, view))
 
     def zero(self, offset: int, length: int, allocate: bool = False) -> None:
         """Make a range NULs: with space set aside for later writes (`allocate`), or without."""
-        with self._request(offset, length, write=True):
-            for start, end, whole in _split_pages(offset, offset + length):
-                if not whole:
-                    self._patch_page(start, bytes(end - start), keep=allocate)
-                    continue
-                with self._pages.hold(start, end, exclusive=False):
-                    if allocate:
-                        self._top.allocate(start, end - start)
-                    else:
-                        self._zero_pages(start, end - start)
+        self._with_fresh_map(lambda: self._zero(offset, length, allocate))
 
     def discard(self, offset: int, length: int) -> None:
         """Give the space of a range back. It reads as NULs afterwards, to the byte."""
@@ -175,16 +165,13 @@ class Volume:
 
     def flush(self) -> None:
         """Return when every write, zero and discard that returned before the call is durable."""
-        with self._request(0, 0):
+        with self._request(0, 0, write=not self.read_only):
             if not self.read_only:
                 self._flush_top()
 
     def extents(self, offset: int, length: int) -> list[Extent]:
         """What the range consists of: maximal extents in order that cover it exactly."""
-        with self._request(offset, length):
-            start, end = _page_range(offset, offset + length)
-            found = self._stack.extents(start, end - start) if length else iter(())
-            return list(_clip(found, offset, offset + length))
+        return self._with_fresh_map(lambda: self._extents(offset, length))
 
     def snapshot(self, snap_name: str) -> SnapshotInfo:
         """Keep the content of this moment as `VOLUME@snap_name`. NameTaken.
@@ -226,8 +213,13 @@ class Volume:
     def refresh(self) -> None:
         """Take notice of layers that were sealed, by whomever."""
         with self._change:
-            if not self._closed and not self._lost:
+            if self._closed or self._lost:
+                return
+            try:
                 self._reload()
+            except VolumeNotFound:
+                # A snapshot that another process deleted stays readable; a volume is not ours.
+                self._lost = self._lease is not None
 
     def close(self) -> None:
         """Flush (unless the lease is lost), release everything. Idempotent."""
@@ -267,7 +259,7 @@ class Volume:
             raise LeaseLost(self._lease.name)
         if write and self.read_only:
             raise VolumeReadOnly(self.name)
-        if self._failure:
+        if write and self._failure:
             raise OSError(errno.EIO, f"{self.name} failed before and must be reopened", self.name)
 
     def _check_range(self, offset: int, length: int) -> None:
@@ -276,8 +268,52 @@ class Volume:
                 f"{length} bytes at {offset} are not inside {self.name}, which has {self.size}"
             )
 
+    def _with_fresh_map(self, request: Callable[[], Result]) -> Result:
+        """Answer a request. When the map lacks something, see first whether another process has
+        sealed layers and the blocks of the former map were collected since."""
+        try:
+            return request()
+        except (NotFound, MapCorrupt):
+            known = self._record
+            self.refresh()
+            if self._record == known:
+                raise
+            return request()
+
+    def _write(self, offset: int, view: memoryview) -> None:
+        with self._request(offset, len(view), write=True):
+            for start, end, whole in split_pages(offset, offset + len(view)):
+                piece = view[start - offset : end - offset]
+                if whole:
+                    with self._pages.hold(start, end, exclusive=False):
+                        self._top.write(start, piece)
+                else:
+                    self._patch_page(start, piece)
+
+    def _zero(self, offset: int, length: int, allocate: bool) -> None:
+        with self._request(offset, length, write=True):
+            for start, end, whole in split_pages(offset, offset + length):
+                if not whole:
+                    self._patch_page(start, bytes(end - start), keep=allocate)
+                    continue
+                with self._pages.hold(start, end, exclusive=False):
+                    if allocate:
+                        self._top.allocate(start, end - start)
+                    else:
+                        self._zero_pages(start, end - start)
+
+    def _extents(self, offset: int, length: int) -> list[Extent]:
+        with self._request(offset, length):
+            start, end = page_range(offset, offset + length)
+            found = self._stack.extents(start, end - start) if length else iter(())
+            return list(clip_extents(found, offset, offset + length))
+
+    def _read_into(self, offset: int, out: memoryview) -> None:
+        with self._request(offset, len(out)):
+            self._read_pages(offset, out)
+
     def _read_pages(self, offset: int, out: memoryview) -> None:
-        start, end = _page_range(offset, offset + len(out))
+        start, end = page_range(offset, offset + len(out))
         if end - start == len(out):
             self._stack.read_into(offset, out)
             return
@@ -454,31 +490,3 @@ class Volume:
     def _close_handles(self, but: Sequence[str] = ()) -> None:
         for layer_id in self._handles.keys() - set(but):
             self._handles.pop(layer_id).close()
-
-
-def _page_range(start: int, end: int) -> tuple[int, int]:
-    """The whole pages around a range."""
-    return start - start % PAGE_SIZE, end + -end % PAGE_SIZE
-
-
-def _split_pages(start: int, end: int) -> Iterator[tuple[int, int, bool]]:
-    """(start, end, whole) of the parts of a range: whole pages together, parts of pages apart."""
-    first_whole = start + -start % PAGE_SIZE
-    last_whole = end - end % PAGE_SIZE
-    if first_whole > last_whole:
-        yield start, end, False
-        return
-    if start < first_whole:
-        yield start, first_whole, False
-    if first_whole < last_whole:
-        yield first_whole, last_whole, True
-    if last_whole < end:
-        yield last_whole, end, False
-
-
-def _clip(extents: Iterable[Extent], start: int, end: int) -> Iterator[Extent]:
-    for extent in extents:
-        first = max(start, extent.offset)
-        last = min(end, extent.offset + extent.length)
-        if first < last:
-            yield Extent(first, last - first, extent.kind)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import random
 import sys
 import threading
@@ -199,3 +200,90 @@ def test_another_catalog_seals_below_an_open_snapshot_and_volume(catalog):
             volume.resize(2 * SIZE)
         assert volume.read(0, 3) == b"one"
     assert catalog.info("v").size == 2 * SIZE
+
+
+def test_a_reader_elsewhere_outlives_sealing_and_collection(catalog):
+    with catalog.open("v") as volume:
+        volume.write(0, b"a" * 65536)
+    catalog.snapshot("v@s")
+    catalog.seal_pending()
+    with catalog.open("v") as volume:
+        volume.write(4096, b"b")
+    catalog.snapshot("v@t")
+    before = catalog.info("v@t").root
+    other = Catalog(catalog.store)
+    with catalog.open("v@t", read_only=True) as snapshot, catalog.open("v") as volume:
+        other.delete("v@s")
+        other.seal("v@t")
+        catalog.store.blocks.discard([before.block_id])
+        assert snapshot.read(4095, 3) == b"aba"
+        volume.write(9000, b"c")
+        assert volume.read(8999, 3) == b"aca"
+
+
+def test_a_snapshot_deleted_elsewhere_is_read_to_the_end(catalog):
+    with catalog.open("v") as volume:
+        volume.write(0, b"a")
+    catalog.snapshot("v@s")
+    with catalog.open("v@s", read_only=True) as snapshot:
+        Catalog(catalog.store).delete("v@s")
+        assert catalog.seal_pending() == 1
+        assert snapshot.read(0, 2) == b"a\0"
+    assert catalog.sweep_layers(age_s=0) == 0
+
+
+class FlushFails:
+    """A layer whose medium fails at flush."""
+
+    def __init__(self, layer):
+        self.layer = layer
+        self.failing = False
+
+    def __getattr__(self, name):
+        return getattr(self.layer, name)
+
+    def flush(self):
+        if self.failing:
+            raise OSError(errno.EIO, "the medium failed")
+        self.layer.flush()
+
+
+class ExtentsThatFail:
+    def __init__(self, extents):
+        self.extents = extents
+        self.opened = []
+
+    def __getattr__(self, name):
+        return getattr(self.extents, name)
+
+    def open(self, layer_id, *, writable):
+        self.opened.append(FlushFails(self.extents.open(layer_id, writable=writable)))
+        return self.opened[-1]
+
+
+def test_after_a_failed_flush_nothing_is_acknowledged(catalog, monkeypatch):
+    extents = ExtentsThatFail(catalog.store.extents)
+    monkeypatch.setattr(catalog.store, "extents", extents)
+    volume = catalog.open("v")
+    volume.write(0, b"x")
+    for layer in extents.opened:
+        layer.failing = True
+    with pytest.raises(OSError, match="medium failed"):
+        volume.snapshot("s")
+    for layer in extents.opened:
+        layer.failing = False
+    for attempt in (
+        volume.flush,
+        lambda: volume.write(0, b"y"),
+        lambda: volume.snapshot("s"),
+        lambda: volume.resize(2 * SIZE),
+    ):
+        with pytest.raises(OSError, match="must be reopened"):
+            attempt()
+    assert volume.read(0, 1) == b"x"
+    volume.close()
+    assert catalog.snapshots("v") == []
+    with catalog.open("v") as again:
+        again.write(0, b"z")
+        again.snapshot("s")
+    assert catalog.sweep_layers(age_s=0) == 0
