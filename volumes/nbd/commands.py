@@ -14,8 +14,11 @@ from volumes.nbd.workspace import PIECE_SIZE, Workspace
 EXTENTS_MAX = 2048
 """Extents in one answer to block status; the client asks again for the rest."""
 
-STATUS_STEP = 256 * 2**20
-"""Bytes whose extents are looked up at once: bounds memory for a fragmented device."""
+RANGE_STEP = 256 * 2**20
+"""Bytes of a range whose extents are looked at at once: bounds memory for a fragmented device."""
+
+CACHE_SIZE_MAX = wire.PAYLOAD_SIZE_MAX
+"""Bytes that one request can have read for nothing; the command is only advice."""
 
 
 def execute(
@@ -53,11 +56,13 @@ def _execute_silent(device: Device, request: wire.Request, workspace: Workspace)
     if request.command == Command.FLUSH:
         device.flush()
     elif request.command == Command.TRIM:
-        device.discard(request.offset, request.length)
+        for offset, length in _steps(request.offset, request.length):
+            device.discard(offset, length)
         force(device, request)
     elif request.command == Command.WRITE_ZEROES:
         allocate = bool(request.flags & wire.COMMAND_NO_HOLE)
-        device.zero(request.offset, request.length, allocate=allocate)
+        for offset, length in _steps(request.offset, request.length):
+            device.zero(offset, length, allocate=allocate)
         force(device, request)
     elif request.command == Command.CACHE:
         _cache(device, request, workspace)
@@ -65,7 +70,7 @@ def _execute_silent(device: Device, request: wire.Request, workspace: Workspace)
 
 def _cache(device: Device, request: wire.Request, workspace: Workspace) -> None:
     """Read and forget: what is read is in the caches below afterwards."""
-    end = request.offset + request.length
+    end = request.offset + min(request.length, CACHE_SIZE_MAX)
     for offset in range(request.offset, end, PIECE_SIZE):
         device.read_into(offset, workspace.view(min(PIECE_SIZE, end - offset)))
 
@@ -89,8 +94,16 @@ def _descriptors(
 
 
 def _allocation(device: Device, offset: int, length: int) -> Iterator[tuple[int, int]]:
-    end = offset + length
     hole = wire.ALLOCATION_HOLE | wire.ALLOCATION_ZERO
-    for start in range(offset, end, STATUS_STEP):
-        for extent in device.extents(start, min(STATUS_STEP, end - start)):
+    for start, count in _steps(offset, length):
+        for extent in device.extents(start, count):
             yield extent.length, 0 if extent.kind == "data" else hole
+
+
+def _steps(offset: int, length: int) -> Iterator[tuple[int, int]]:
+    """The range cut at multiples of RANGE_STEP, so that no page is cut."""
+    end = offset + length
+    while offset < end:
+        stop = min(end, (offset // RANGE_STEP + 1) * RANGE_STEP)
+        yield offset, stop - offset
+        offset = stop

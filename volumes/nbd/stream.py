@@ -99,9 +99,17 @@ class SocketStream:
                 count = 0
             filled += count
 
+    def _meet_deadline(self) -> None:
+        if self._deadline is None:
+            return
+        seconds = self._deadline - time.monotonic()
+        # A peer that always sends or takes a little would never be waited for.
+        if seconds <= 0:
+            raise StreamEnded("the peer was not done in time")
+        self._socket.settimeout(seconds)
+
     def _receive(self, out: memoryview, *, clean: bool) -> int:
-        if self._deadline is not None:
-            self._socket.settimeout(max(self._deadline - time.monotonic(), 0.001))
+        self._meet_deadline()
         try:
             count = self._socket.recv_into(out)
         except TimeoutError as error:
@@ -114,6 +122,7 @@ class SocketStream:
         return count
 
     def _send_some(self, parts: tuple[bytes | memoryview, ...]) -> int:
+        self._meet_deadline()
         try:
             return self._socket.sendmsg(parts)
         except OSError as error:

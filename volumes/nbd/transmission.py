@@ -16,7 +16,8 @@ import threading
 
 from volumes.device import Device
 from volumes.nbd import commands, wire
-from volumes.nbd.faults import DEVICE_ERRORS, Fault, RequestRefused, fault_of
+from volumes.nbd.fault_log import FaultLog
+from volumes.nbd.faults import fault_of
 from volumes.nbd.replies import ReplyBroken, SimpleReplies, StructuredReplies
 from volumes.nbd.requests import refusal_of
 from volumes.nbd.stream import SocketStream, StreamEnded
@@ -56,7 +57,7 @@ class Transmission:
         self._waiting = 0
         self._workers: list[threading.Thread] = []
         self._over = False
-        self._last_fault = ""
+        self._faults = FaultLog(label)
 
     def run(self) -> None:
         """Serve until the connection is over and all that was in flight is finished."""
@@ -184,17 +185,5 @@ class Transmission:
             raise
         except Exception as error:  # noqa: BLE001 - the edge of the server: told to the client
             fault = fault_of(error)
-            self._log_fault(error, fault)
+            self._faults.note(error, fault)
             self._replies.failed(request.cookie, fault)
-
-    def _log_fault(self, error: Exception, fault: Fault) -> None:
-        """One line for each change of fault: a guest repeats a failing request without end."""
-        if fault.message == self._last_fault:
-            return
-        self._last_fault = fault.message
-        if isinstance(error, RequestRefused):
-            log.info("%s: refused: %s", self._label, fault.message)
-        elif isinstance(error, DEVICE_ERRORS):
-            log.error("%s: %s: %s", self._label, fault.number.name, fault.message)
-        else:
-            log.error("%s: defect in serving a request", self._label, exc_info=error)
