@@ -17,8 +17,8 @@ from blake3 import blake3
 
 from clients.errors import DataMismatch, ServerFailed
 from clients.progress import Progress
+from pithos_api.wire import DIGEST_SIZE
 
-DIGEST_SIZE = 32
 BLOCK_SIZE_MAX = 64 * 2**20
 """No server of ours has larger ones; a larger one would make us allocate what it likes."""
 

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from clients.errors import NotFound, ServerFailed
 from clients.http import Request, Session, json_body
+from pithos_api.wire import LOCATION, object_location
 
 SERVICE = "image"
 PAGE_SIZE = 100
@@ -61,13 +62,12 @@ class Images:
     def register(self, name: str, container: str, object_name: str, *, public: bool) -> Image:
         """Name the present content of an object. Conflict when the name is taken. NotFound."""
         project = self.session.token().project_id
-        location = f"pithos://AUTH_{project}/{quote(container, safe='')}/{quote(object_name)}"
         fields = {
             "name": name,
             "disk_format": "raw",
             "container_format": "bare",
             "visibility": "public" if public else "private",
-            "pithos_location": location,
+            LOCATION: object_location(project, container, object_name),
         }
         headers = {"Content-Type": "application/json"}
         body = json.dumps(fields).encode()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from urllib.parse import unquote
@@ -12,9 +10,10 @@ from urllib.parse import unquote
 import requests
 
 from clients.errors import ServerFailed, Unreachable
-from clients.hashmap import DIGEST_SIZE, BlockRules, Hashmap
+from clients.hashmap import BlockRules, Hashmap
 from clients.http import Request, Session, json_body, stream_body
 from clients.objects import container_path, object_path
+from pithos_api import wire
 
 SERVICE = "pithos"
 PIECE_SIZE = 2**16
@@ -24,7 +23,6 @@ SEND_ATTEMPTS_MAX = 3
 """How often a batch of blocks is sent when the connection breaks."""
 
 _META_PREFIX = "x-object-meta-"
-_HEX = re.compile(rf"[0-9a-f]{{{2 * DIGEST_SIZE}}}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +59,10 @@ class Pithos:
     def block_rules(self, container: str) -> BlockRules:
         """How the store of this container cuts and names content. NotFound."""
         headers = self._session.send(Request("HEAD", SERVICE, container_path(container))).headers
-        size = headers.get("X-Container-Block-Size", "")
+        size = headers.get(wire.BLOCK_SIZE_HEADER, "")
         if not (size.isascii() and size.isdigit()):
             raise ServerFailed("the server does not tell its block size")
-        return BlockRules(int(size), headers.get("X-Container-Block-Hash", ""))
+        return BlockRules(int(size), headers.get(wire.BLOCK_HASH_HEADER, ""))
 
     def details(self, container: str, name: str) -> ObjectDetails:
         """NotFound when there is none."""
@@ -82,8 +80,8 @@ class Pithos:
             name,
             int(length),
             headers.get("Content-Type", ""),
-            headers.get("X-Object-Hash", ""),
-            headers.get("X-Object-UUID", ""),
+            headers.get(wire.OBJECT_HASH_HEADER, ""),
+            headers.get(wire.OBJECT_UUID_HEADER, ""),
             headers.get("Last-Modified", ""),
             metadata,
         )
@@ -92,30 +90,24 @@ class Pithos:
         """The hashmap of an object, checked for sense, and the ETag that its ranges must match."""
         query = {"hashmap": "", "format": "json"}
         response = self._session.send(Request("GET", SERVICE, object_path(container, name), query))
-        found = json_body(response)
         try:
-            rules = BlockRules(found["block_size"], found["block_hash"])
-            size, texts = found["bytes"], found["hashes"]
-            zero, zero_text = rules.zero_digest, rules.zero_digest.hex()
-            # One object for all blocks of zeros: a sparse disk has millions.
-            hashes = [zero if text == zero_text else _digest(text) for text in texts]
-        except (KeyError, TypeError) as error:
-            raise ServerFailed(f"the server answered a malformed hashmap ({error!r})") from error
-        if not isinstance(size, int):
-            raise ServerFailed(f"the server answered a malformed size: {size!r}")
-        return Hashmap(rules, size, hashes if size else []), response.headers.get("ETag", "")
+            found = wire.parse_hashmap(json_body(response))
+        except wire.WireError as error:
+            raise ServerFailed(f"the server answered {error}") from error
+        rules = BlockRules(found.block_size, found.block_hash)
+        hashes = found.hashes if found.size else []
+        return Hashmap(rules, found.size, hashes), response.headers.get("ETag", "")
 
     def put_hashmap(self, target: NewContent, hashmap: Hashmap) -> list[bytes]:
         """Make the object out of blocks; the answer lists those that must be sent first.
 
         An empty answer means that it is done. Conflict with `create_only` when it exists.
         """
-        body = {"bytes": hashmap.size, "hashes": [value.hex() for value in hashmap.hashes]}
         headers = {"Content-Type": target.content_type}
         if target.create_only:
             headers["If-None-Match"] = "*"
         path = object_path(target.container, target.name)
-        encoded = json.dumps(body, separators=(",", ":")).encode()
+        encoded = wire.hashmap_request(hashmap.size, hashmap.hashes)
         response = self._session.send(
             Request(
                 "PUT", SERVICE, path, {"hashmap": "", "format": "json"}, headers, encoded, (409,)
@@ -123,14 +115,16 @@ class Pithos:
         )
         if response.status_code == requests.codes.conflict:
             return _hashes(response)
-        top = response.headers.get("X-Object-Hash") or response.headers.get("ETag", "").strip('"')
+        top = response.headers.get(wire.OBJECT_HASH_HEADER) or response.headers.get(
+            "ETag", ""
+        ).strip('"')
         if top != hashmap.top_hash:
             raise ServerFailed(f"the server made an object with the hash {top}, not as asked")
         return []
 
     def send_blocks(self, container: str, data: bytes) -> list[bytes]:
         """Store consecutive blocks (all but the last of full size); their hashes in order."""
-        headers = {"Content-Type": "application/octet-stream"}
+        headers = {"Content-Type": wire.BLOCKS_TYPE}
         query = {"update": "", "format": "json"}
         request = Request("POST", SERVICE, container_path(container), query, headers, data)
         for _ in range(SEND_ATTEMPTS_MAX - 1):
@@ -155,13 +149,7 @@ class Pithos:
 
 
 def _hashes(response: requests.Response) -> list[bytes]:
-    found = json_body(response)
-    if not isinstance(found, list):
-        raise ServerFailed("the server answered no list of hashes")
-    return [_digest(text) for text in found]
-
-
-def _digest(text: object) -> bytes:
-    if not isinstance(text, str) or not _HEX.fullmatch(text):
-        raise ServerFailed(f"the server answered a malformed hash: {text!r:.80}")
-    return bytes.fromhex(text)
+    try:
+        return wire.parse_hashes(json_body(response))
+    except wire.WireError as error:
+        raise ServerFailed(f"the server answered {error}") from error

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import quote, unquote_to_bytes
 
 from pithos_api.faults import HttpError
 from pithos_api.image.records import PRIVATE, VISIBILITIES, ImageInfo, NewImage
-from pithos_api.object_store.access import ACCOUNT_PREFIX
+from pithos_api.wire import (
+    LOCATION,
+    LOCATION_SCHEME,
+    WireError,
+    object_location,
+    parse_location,
+)
 
 DISK_FORMATS = ("raw", "iso")
 CONTAINER_FORMAT = "bare"
-LOCATION = "pithos_location"
-_SCHEME = "pithos://"
 
 PROPERTY_COUNT_MAX = 64
 TEXT_LENGTH_MAX = 255
@@ -33,8 +36,6 @@ _KNOWN = {
 
 def image_body(image: ImageInfo) -> dict[str, Any]:
     """As Glance v2 shows it; `pithos_hash` and `pithos_location` are ours."""
-    path = f"{quote(image.container, safe='')}/{quote(image.object)}"
-    location = f"{_SCHEME}{ACCOUNT_PREFIX}{image.account}/{path}"
     return {
         **image.properties,
         "id": image.id,
@@ -54,7 +55,7 @@ def image_body(image: ImageInfo) -> dict[str, Any]:
         "os_hash_algo": None,
         "os_hash_value": None,
         "pithos_hash": image.hash_value,
-        LOCATION: location,
+        LOCATION: object_location(image.account, image.container, image.object),
         "tags": image.tags,
         "created_at": _time(image.created),
         "updated_at": _time(image.updated),
@@ -77,7 +78,9 @@ def new_image(body: object) -> tuple[NewImage, str]:
             raise HttpError(403, f"Attribute '{key}' cannot be chosen.")
     location = found.get(LOCATION)
     if not isinstance(location, str):
-        raise HttpError(400, f"{LOCATION} must name an object: {_SCHEME}AUTH_x/container/object")
+        raise HttpError(
+            400, f"{LOCATION} must name an object: {LOCATION_SCHEME}AUTH_x/container/object"
+        )
     new = NewImage(
         name=_text(found, "name", None),
         visibility=_choice(found, "visibility", VISIBILITIES, PRIVATE),
@@ -93,17 +96,11 @@ def new_image(body: object) -> tuple[NewImage, str]:
 
 
 def split_location(location: str) -> tuple[str, str, str]:
-    """Account (with its prefix), container and object of `pithos://...`. HttpError 400."""
-    if not location.startswith(_SCHEME):
-        raise HttpError(400, f"{LOCATION} begins with {_SCHEME}")
-    pieces = location.removeprefix(_SCHEME).split("/", 2)
-    if len(pieces) != 3 or not all(pieces):
-        raise HttpError(400, f"{LOCATION} is {_SCHEME}AUTH_x/container/object")
+    """Account (with its prefix), container and object. HttpError 400."""
     try:
-        account, container, name = (unquote_to_bytes(piece).decode() for piece in pieces)
-    except UnicodeError as error:
-        raise HttpError(400, f"{LOCATION} is not UTF-8") from error
-    return account, container, name
+        return parse_location(location)
+    except WireError as error:
+        raise HttpError(400, str(error)) from error
 
 
 def _text(found: Mapping[str, Any], key: str, default: str | None) -> str:

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 
 from flask import request
 
+from pithos_api import wire
 from pithos_api.faults import HttpError
 from pithos_api.identity.errors import Forbidden, Unauthorized
 from pithos_api.identity.records import ADMIN, MEMBER, Principal
 from pithos_api.paths import Path
 from pithos_api.services import services
 
-ACCOUNT_PREFIX = "AUTH_"
+ACCOUNT_PREFIX = wire.ACCOUNT_PREFIX
 READING = ("GET", "HEAD")
 WRITERS = {ADMIN, MEMBER}
 

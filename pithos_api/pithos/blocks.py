@@ -17,16 +17,14 @@ from pithos_api.namespace.upload import BATCH_SIZE
 from pithos_api.object_store.access import Target
 from pithos_api.object_store.body import body_chunks, body_length
 from pithos_api.pithos.answers import XML, json_answer, private, wants_xml
-from pithos_api.pithos.limits import BLOCK_UPLOAD_SIZE_MAX
 from pithos_api.services import services
-
-CONTENT_TYPE = "application/octet-stream"
+from pithos_api.wire import BLOCK_UPLOAD_SIZE_MAX, BLOCKS_TYPE, hash_texts
 
 
 def is_block_upload() -> bool:
     """Whether a container's POST carries blocks."""
     return (
-        request.headers.get("Content-Type") == CONTENT_TYPE
+        request.headers.get("Content-Type") == BLOCKS_TYPE
         and request.headers.get("Content-Length") != "0"
     )
 
@@ -46,7 +44,7 @@ def post_blocks(target: Target) -> Response:
     store.blocks.commit()
     namespace.record_possession(target.account, ids)
     zero = empty_digest(store.info.hash_name)
-    hashes = [(zero if block_id == ZERO_ID else block_id).hex() for block_id in ids]
+    hashes = hash_texts(zero if block_id == ZERO_ID else block_id for block_id in ids)
     if wants_xml():
         items = "".join(f"<item>{value}</item>" for value in hashes)
         text = f'<?xml version="1.0" encoding="UTF-8"?>\n<items>{items}</items>'

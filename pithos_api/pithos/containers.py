@@ -23,6 +23,7 @@ from pithos_api.object_store.metadata import (
 from pithos_api.object_store.timestamps import http_date
 from pithos_api.pithos.answers import json_answer, private
 from pithos_api.services import services
+from pithos_api.wire import BLOCK_HASH_HEADER, BLOCK_SIZE_HEADER
 
 
 def head_container(target: Target) -> Response:
@@ -77,8 +78,8 @@ def _container_headers(info: ContainerInfo) -> HeaderList:
     return [
         ("X-Container-Object-Count", str(info.object_count)),
         ("X-Container-Bytes-Used", str(info.bytes_used)),
-        ("X-Container-Block-Size", str(store.block_size)),
-        ("X-Container-Block-Hash", store.hash_name),
+        (BLOCK_SIZE_HEADER, str(store.block_size)),
+        (BLOCK_HASH_HEADER, store.hash_name),
         ("Last-Modified", http_date(info.modified)),
         *metadata_headers(info.metadata, "Container"),
     ]

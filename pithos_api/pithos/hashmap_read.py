@@ -14,6 +14,7 @@ from flask import Response
 
 from archipelago import MapRoot, Maps
 from blockstore import ZERO_ID, empty_digest
+from pithos_api import wire
 from pithos_api.namespace.records import ObjectInfo
 from pithos_api.object_store.access import Target
 from pithos_api.object_store.object_lookup import live_object
@@ -93,11 +94,8 @@ class _Form:
 
 def _json_form(info: ObjectInfo) -> _Form:
     store = services().store.info
-    head = (
-        f'{{"block_hash": "{store.hash_name}", "block_size": {store.block_size},'
-        f' "bytes": {info.size}, "hashes": ['
-    )
-    return _Form(head.encode(), lambda text: f'"{text}"', ", ", b"]}")
+    head = wire.hashmap_head(store.block_size, store.hash_name, info.size)
+    return _Form(head.encode(), wire.hash_item, wire.HASH_SEPARATOR, wire.HASHMAP_TAIL.encode())
 
 
 def _xml_form(info: ObjectInfo) -> _Form:

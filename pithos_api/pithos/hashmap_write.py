@@ -27,6 +27,7 @@ from pithos_api.pithos.limits import BLOCK_COUNT_LARGE, HASHMAP_BODY_SIZE_MAX, L
 from pithos_api.pithos.object_headers import attributes_of_request, stored_headers
 from pithos_api.pithos.preconditions import check_write
 from pithos_api.services import services
+from pithos_api.wire import hash_texts
 
 _large = threading.BoundedSemaphore(LARGE_AT_ONCE)
 
@@ -62,7 +63,7 @@ def _put(target: Target, body: HashmapBody, attributes: NewObject) -> Response:
     blocks = _checked(body, store.info)
     missing = namespace.missing(target.account, blocks.ids)
     if missing:
-        return json_answer(409, [block_id.hex() for block_id in missing])
+        return json_answer(409, hash_texts(missing))
     _check_tail(blocks)
     condition = check_write(target)
     info = namespace.put_object(

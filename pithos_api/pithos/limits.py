@@ -21,6 +21,3 @@ HASHMAP_REST_SIZE_MAX: Final = 2**16
 
 HASHMAP_BODY_SIZE_MAX: Final = BLOCK_COUNT_MAX * 80 + HASHMAP_REST_SIZE_MAX
 """A hash takes 64 digits, two quotes and a comma; the rest is for white space."""
-
-BLOCK_UPLOAD_SIZE_MAX: Final = 256 * 2**20
-"""Bytes of blocks in one request; clients send some MiB at a time."""

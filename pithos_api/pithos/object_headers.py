@@ -15,6 +15,7 @@ from pithos_api.object_store.metadata import header_text, metadata_headers
 from pithos_api.object_store.object_headers import content_type, kept_headers
 from pithos_api.object_store.object_write import requested_metadata
 from pithos_api.object_store.timestamps import http_date
+from pithos_api.wire import OBJECT_HASH_HEADER, OBJECT_UUID_HEADER
 
 AVAILABLE = "1"
 
@@ -36,8 +37,8 @@ def stored_headers(info: ObjectInfo) -> HeaderList:
     """What the answer to a PUT tells."""
     return [
         ("ETag", info.merkle_hash or ""),
-        ("X-Object-Hash", info.merkle_hash or ""),
-        ("X-Object-UUID", str(uuid.UUID(info.uuid))),
+        (OBJECT_HASH_HEADER, info.merkle_hash or ""),
+        (OBJECT_UUID_HEADER, str(uuid.UUID(info.uuid))),
         ("X-Object-Version", str(info.id)),
     ]
 

@@ -9,7 +9,7 @@ from pithos_session import (
     stored_bytes,
 )
 
-from pithos_api.pithos.limits import BLOCK_UPLOAD_SIZE_MAX
+from pithos_api.wire import BLOCK_UPLOAD_SIZE_MAX
 
 __all__ = ["alice", "pithos_app"]
 
