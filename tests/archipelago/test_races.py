@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from archipelago import Catalog, NameTaken, VolumeNotFound
-from archipelago.records import decode_layer
+from archipelago.records import decode_layer, decode_volume
 from blockstore import HeadConflict, LeaseLost
 
 
@@ -26,10 +26,28 @@ class InterruptedHeads:
         return self.heads.update(changes)
 
 
+class InterruptedLeases:
+    """The leases of a store; `meanwhile` happens once, just before one is taken."""
+
+    def __init__(self, leases):
+        self.leases = leases
+        self.meanwhile = None
+
+    def __getattr__(self, name):
+        return getattr(self.leases, name)
+
+    def acquire(self, name, holder, *, seize=False):
+        if self.meanwhile is not None:
+            meanwhile, self.meanwhile = self.meanwhile, None
+            meanwhile()
+        return self.leases.acquire(name, holder, seize=seize)
+
+
 class InterruptedStore:
     def __init__(self, store):
         self.heads = InterruptedHeads(store.heads)
-        self.blocks, self.extents, self.leases = store.blocks, store.extents, store.leases
+        self.leases = InterruptedLeases(store.leases)
+        self.blocks, self.extents = store.blocks, store.extents
         self.info = store.info
 
 
@@ -167,3 +185,42 @@ def test_an_open_volume_deleted_by_force_is_refused_to_go_on(other, interrupted,
     volume.close()
     assert other.list() == []
     assert other.sweep_layers(age_s=0) == 0
+
+
+def test_another_volume_of_the_name_is_not_taken_for_the_one_asked_for(other, interrupted, catalog):
+    def replace() -> None:
+        other.delete("v", with_snapshots=True)
+        other.create("v", 512)
+
+    interrupted.leases.meanwhile = replace
+    with pytest.raises(VolumeNotFound):
+        catalog.delete("v")
+    assert catalog.info("v").size == 512
+    assert catalog.info("v").holder is None
+
+
+def test_who_dies_between_taking_a_lease_and_forking_leaves_the_fork_to_the_next(
+    other, interrupted, catalog
+):
+    def die() -> None:
+        raise KeyboardInterrupt
+
+    with other.open("v") as alive:
+        alive.write(0, b"kept")
+        alive.flush()
+        interrupted.leases.meanwhile = die
+        with pytest.raises(KeyboardInterrupt):
+            catalog.open("v", seize=True)
+        [before] = [layer for layer in catalog.store.extents.list() if layer == alive_top(other)]
+    with catalog.open("v") as volume:
+        assert alive_top(other) != before
+        assert volume.read(0, 4) == b"kept"
+        after = alive_top(other)
+    with catalog.open("v"):
+        assert alive_top(other) == after
+    assert before not in catalog.store.extents.list()
+
+
+def alive_top(catalog: Catalog) -> str | None:
+    head_name = "volume/" + catalog.info("v").id
+    return decode_volume(head_name, catalog.store.heads.get(head_name).value).top

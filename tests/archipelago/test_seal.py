@@ -171,3 +171,19 @@ def test_sealed_pages_count_as_map_pages(store):
     catalog.seal("v@s")
     kinds = [record.kind for record in store.blocks.scan()]
     assert sorted(kinds) == [BlockKind.DATA, BlockKind.MAP]
+
+
+@pytest.mark.parametrize("turn", range(8))
+def test_all_pending_layers_are_sealed_in_whatever_order_they_are_found(store, turn):
+    catalog = Catalog(store)
+    catalog.create("v", 8192)
+    catalog.snapshot("v@empty")
+    for name in ("s", "t"):
+        with catalog.open("v") as volume:
+            volume.write(0, name.encode())
+        catalog.snapshot(f"v@{name}")
+    catalog.clone("v@t", "c")
+    catalog.rollback("v@empty")
+    assert catalog.seal_pending() == 2
+    assert catalog.info("c").frozen == 0
+    assert store.extents.list() == []
