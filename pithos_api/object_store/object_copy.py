@@ -13,7 +13,7 @@ from flask import Response, request
 from pithos_api.faults import HttpError
 from pithos_api.namespace.records import NewObject, ObjectInfo
 from pithos_api.namespace.upload import Upload
-from pithos_api.object_store.access import Target, authorized_account
+from pithos_api.object_store.access import ACCOUNT_PREFIX, Target, authorized_account
 from pithos_api.object_store.answers import answer
 from pithos_api.object_store.conditions import Verdict, evaluate
 from pithos_api.object_store.listing import parse_parameters
@@ -95,7 +95,7 @@ def _copy(source_place: Place, place: Place, target: Target) -> Response:
     if request.method == "PUT":
         conditions = check_put_conditions(target)
     new = _copied(source, parameters, place)
-    if place.account != source.account:
+    if place.account != source.account and new.root == source.root:
         services().namespace.record_map(place.account, new.root)
     info = services().namespace.put_object(
         place.account,
@@ -151,7 +151,6 @@ def _read_through(source: Rendition, new: NewObject, followed: bool) -> NewObjec
         for data in source.stream(item):
             upload.write(data)
     result = upload.finish()
-    found.namespace.record_possession(source.info.account, result.block_ids)
     headers = dict(new.headers)
     if followed and MANIFEST not in request.headers:
         headers.pop(MANIFEST, None)
@@ -163,6 +162,7 @@ def _read_through(source: Rendition, new: NewObject, followed: bool) -> NewObjec
         content_type=new.content_type,
         metadata=new.metadata,
         headers=headers,
+        block_ids=result.block_ids,
     )
 
 
@@ -181,7 +181,7 @@ def _requested_range(source: Rendition) -> ByteRange:
 
 def _copy_headers(source: ObjectInfo, info: ObjectInfo) -> list[tuple[str, str]]:
     headers = [
-        ("X-Copied-From-Account", quote(f"AUTH_{source.account}")),
+        ("X-Copied-From-Account", quote(f"{ACCOUNT_PREFIX}{source.account}")),
         ("X-Copied-From", quote(f"{source.container}/{source.name}")),
         ("X-Copied-From-Last-Modified", http_date(source.modified)),
         ("Last-Modified", http_date(info.modified)),
