@@ -35,6 +35,11 @@ def test_a_list_of_hashes(hashes: list[bytes]) -> None:
     assert wire.parse_hashes(json.loads(json.dumps(wire.hash_texts(hashes)))) == hashes
 
 
+def test_runs_of_one_hash_take_no_memory_each() -> None:
+    texts = wire.hash_texts([bytes([n // 1000]) * wire.DIGEST_SIZE for n in range(3000)])
+    assert len({id(value) for value in wire.parse_hashes(texts)}) == 3
+
+
 @given(names, names)
 def test_a_location(container: str, name: str) -> None:
     location = wire.object_location("0" * 32, container, name)
