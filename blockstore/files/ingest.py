@@ -235,8 +235,8 @@ class Ingest:
                 dict(self._written),
                 set(self._touched),
             )
-        for writer, _ in batch.states:
-            self._sync(writer)
+        for writer, state in batch.states:
+            self._sync(writer, state)
         missing = self._index.transact(lambda transaction: self._record(transaction, batch))
         self._forget(batch)
         if missing:
@@ -258,14 +258,19 @@ class Ingest:
                 self._written.pop(block_id, None)
             self._touched -= batch.touched
             self._committed_ticket = batch.ticket
-            done = {writer for writer, _ in batch.states if writer in self._full_writers}
+            # One that was written to since the batch was taken has blocks for the next.
+            done = {
+                writer
+                for writer, state in batch.states
+                if writer in self._full_writers and writer.state == state
+            }
             self._full_writers = [w for w in self._full_writers if w not in done]
         for writer in done:
             writer.close()
 
-    def _sync(self, writer: PackWriter) -> None:
+    def _sync(self, writer: PackWriter, state: PackState) -> None:
         try:
-            writer.sync()
+            writer.sync(state)
         except OSError as error:
             with self._lock:
                 self._abandon(writer, error)

@@ -81,12 +81,13 @@ class PackWriter:
         self.state = PackState(start + len(data), self.state.next_sequence + 1, checksum)
         return entries
 
-    def sync(self) -> PackState:
-        """Make durable what was appended before the call. Not to be called again after an error."""
-        state = self.state
+    def sync(self, state: PackState) -> None:
+        """Make durable what was written up to `state`, a place that `go_back` never goes behind.
+
+        Not to be called again after an error.
+        """
         os.fdatasync(self._descriptor)
         self.durable_length = max(self.durable_length, state.committed_length)
-        return state
 
     def cut(self) -> None:
         """Remove what never became durable."""
@@ -170,6 +171,10 @@ class PackDirectory:
         except BaseException:
             os.close(descriptor)
             raise
+        if os.fstat(descriptor).st_nlink == 0:
+            # A leftover that another process removed; there may be a new pack of the same id.
+            os.close(descriptor)
+            return None
         return descriptor
 
     def header(self, pack_id: int) -> PackHeader:
