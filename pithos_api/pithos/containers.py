@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from flask import Response, request
 
 from pithos_api.faults import HttpError
+from pithos_api.namespace.errors import NoSuchContainer
 from pithos_api.namespace.records import ContainerInfo, ListQuery, ObjectInfo, Subdir
 from pithos_api.object_store.access import Target
 from pithos_api.object_store.answers import HeaderList
@@ -48,8 +49,9 @@ def get_container(target: Target) -> Response:
 def put_container(target: Target) -> Response:
     """Make the container (201), or add to the metadata of the one that is there (202)."""
     changes = metadata_changes(request.headers.items(), "Container")
-    check_totals(merged({}, changes))
-    created = services().namespace.put_container(target.account, target.container, changes, {})
+    namespace = services().namespace
+    check_totals(merged(_present_metadata(target), changes))
+    created = namespace.put_container(target.account, target.container, changes, {})
     return private(201 if created else 202, ())
 
 
@@ -71,6 +73,13 @@ def delete_container(target: Target) -> Response:
         raise HttpError(400, "Deleting what a container holds is not offered here.")
     services().namespace.delete_container(target.account, target.container)
     return private(204, ())
+
+
+def _present_metadata(target: Target) -> dict[str, str]:
+    try:
+        return services().namespace.container(target.account, target.container).metadata
+    except NoSuchContainer:
+        return {}
 
 
 def _container_headers(info: ContainerInfo) -> HeaderList:

@@ -67,3 +67,10 @@ def test_a_post_without_blocks_sets_metadata(alice):
     headers = alice("HEAD", "/c").headers
     assert "X-Container-Meta-A" not in headers
     assert headers["X-Container-Meta-B"] == "3"
+
+
+def test_metadata_does_not_grow_without_bound(alice):
+    for number in range(2):
+        headers = {f"X-Container-Meta-{number}-{n}": "x" for n in range(60)}
+        status = alice("PUT", "/c", headers=headers).status_code
+    assert status == 400
