@@ -39,7 +39,7 @@ class Housekeeper:
         while not self._stopped.wait(INTERVAL_S):
             try:
                 removed = sweep(self._namespace, time.time())
-            except SQLAlchemyError as error:
+            except (SQLAlchemyError, OSError) as error:
                 _log.warning("could not remove expired objects, will try again: %s", error)
             else:
                 _log.debug("removed %d expired objects", removed)

@@ -76,7 +76,7 @@ def test_a_folder_with_a_percent_sign_works(tmp_path: Path) -> None:
 def test_commits_are_synced_and_logged_ahead(engine: Engine) -> None:
     with reading(engine) as connection:
         assert connection.execute(text("PRAGMA journal_mode")).scalar() == "wal"
-        assert connection.execute(text("PRAGMA synchronous")).scalar() == 2
+        assert connection.execute(text("PRAGMA synchronous")).scalar() == 3
         assert connection.execute(text("PRAGMA foreign_keys")).scalar() == 1
 
 
