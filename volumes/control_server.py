@@ -22,6 +22,9 @@ CLIENTS_MAX = 32
 IDLE_SECONDS_MAX = 60.0
 """A client that sends no request for so long is hung up on."""
 
+TAKE_SECONDS_MAX = 10.0
+"""A client that does not take its reply for so long is hung up on; `close` waits for no more."""
+
 
 class ControlServer:
     """Serves a manager's operations on a Unix socket until `close`."""
@@ -69,16 +72,24 @@ class ControlServer:
                     log.warning("control: accepting failed: %s", error)
                     threading.Event().wait(0.05)
                 continue
-            with self._lock:
-                if len(self._clients) >= CLIENTS_MAX:
-                    log.warning("control: a client was turned away: %d clients", CLIENTS_MAX)
-                    client.close()
-                    continue
-                thread = threading.Thread(
-                    target=self._serve, args=(client,), name="control client", daemon=True
-                )
-                self._clients[client] = thread
+            try:
+                self._admit(client)
+            except (RuntimeError, MemoryError) as error:
+                log.warning("control: a client could not be admitted: %s", error)
+                client.close()
+
+    def _admit(self, client: socket.socket) -> None:
+        with self._lock:
+            if len(self._clients) >= CLIENTS_MAX:
+                log.warning("control: a client was turned away: %d clients", CLIENTS_MAX)
+                client.close()
+                return
+            thread = threading.Thread(
+                target=self._serve, args=(client,), name="control client", daemon=True
+            )
+            # Under the lock, so that `close` finds only threads that have begun.
             thread.start()
+            self._clients[client] = thread
 
     def _serve(self, client: socket.socket) -> None:
         client.settimeout(IDLE_SECONDS_MAX)
@@ -91,8 +102,9 @@ class ControlServer:
                     if not line.endswith(b"\n"):
                         log.warning("control: a request was cut off or too long")
                         return
-                    client.settimeout(None)
-                    client.sendall(self._answer(line))
+                    answer = self._answer(line)
+                    client.settimeout(TAKE_SECONDS_MAX)
+                    client.sendall(answer)
                     client.settimeout(IDLE_SECONDS_MAX)
         except OSError as error:
             log.info("control: a client went: %s", error)

@@ -92,11 +92,17 @@ class Manager:
         self._sealer.start()
 
     def close(self) -> None:
-        """Stop sealing and refuse new attachments; end those that are left."""
+        """Stop sealing and refuse new attachments; end those that are left. VolumeBusy."""
         self._closing = True
-        for name in list(self._exports):
-            self.detach(name)
-        self._sealer.close()
+        try:
+            for name in list(self._exports):
+                self.detach(name)
+        finally:
+            self._sealer.close()
+
+    def stop_sealing(self) -> None:
+        """Give up the sealing under way, soon, and begin none; what is frozen can wait."""
+        self._sealer.stop()
 
     # --- what a front end needs
 
@@ -149,13 +155,16 @@ class Manager:
                 if attachment is not None:
                     export.connections.pop(attachment, None)
                 last = export.users == 0
-            if last and export.volume is not None:
-                _close(export.volume)
-                export.volume = None
-            with self._changed:
-                if export.users == 0:
-                    self._exports.pop(export.name, None)
-                self._changed.notify_all()
+            volume = export.volume
+            try:
+                if last and volume is not None:
+                    export.volume = None
+                    _close(volume)
+            finally:
+                with self._changed:
+                    if export.users == 0:
+                        self._exports.pop(export.name, None)
+                    self._changed.notify_all()
 
     # --- what the control socket asks for
 
@@ -209,11 +218,12 @@ class Manager:
             volume.resize(size)
 
     def seal(self, name: str) -> None:
-        """Seal the frozen layers of a volume now; of all of them where the name is empty."""
+        """Seal the frozen layers of a volume now; of all of them where the name is empty.
+        SealingStopped when the server ends."""
         if name:
-            self._catalog.seal(name)
+            self._catalog.seal(name, self._sealer.is_stopped)
         else:
-            self._catalog.seal_pending()
+            self._catalog.seal_pending(self._sealer.is_stopped)
 
     def detach(self, name: str) -> int:
         """End all connections of an export and wait for them; how many there were. VolumeBusy."""

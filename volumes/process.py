@@ -6,7 +6,6 @@ import logging
 import os
 import resource
 import signal
-import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -44,8 +43,8 @@ def run_volume_server(settings: VolumeServerSettings) -> None:
     In an orderly end requests in flight are finished, volumes flushed and leases released. Errors
     of starting pass through: SocketUnavailable, `blockstore` errors.
     """
-    stopping = threading.Event()
     with ExitStack() as stack:
+        stopping = stack.enter_context(_Stopping())
         stack.enter_context(_signals(stopping))
         _raise_descriptor_limit()
         store = open_store(settings.store_url)
@@ -56,11 +55,13 @@ def run_volume_server(settings: VolumeServerSettings) -> None:
             manager,
             settings.control_socket,
             store_url=settings.store_url,
-            shutdown=stopping.set,
+            shutdown=stopping.request,
         )
         stack.callback(control.close)
         server = NbdServer(manager)
         stack.callback(server.close)
+        # First of all: an operation of the control socket may be waiting for it.
+        stack.callback(manager.stop_sealing)
         places = _listen(server, settings)
         manager.start()
         control.start()
@@ -69,6 +70,28 @@ def run_volume_server(settings: VolumeServerSettings) -> None:
         stopping.wait()
         log.info("stopping")
     log.info("stopped")
+
+
+class _Stopping:
+    """The wish to end. A counter of the kernel, since it is set in signal handlers: those run in
+    the main thread at any moment, and would wait for ever for the lock of an Event it holds."""
+
+    def __init__(self) -> None:
+        self._counter = os.eventfd(0, os.EFD_CLOEXEC)
+
+    def __enter__(self) -> _Stopping:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._counter)
+
+    def request(self) -> None:
+        """Also from a signal handler, and more than once."""
+        os.eventfd_write(self._counter, 1)
+
+    def wait(self) -> None:
+        """Until the first request."""
+        os.eventfd_read(self._counter)
 
 
 def _raise_descriptor_limit() -> None:
@@ -102,11 +125,11 @@ def _announce(settings: VolumeServerSettings, places: list[str]) -> None:
 
 
 @contextmanager
-def _signals(stopping: threading.Event) -> Iterator[None]:
-    """SIGTERM and SIGINT set the event meanwhile."""
+def _signals(stopping: _Stopping) -> Iterator[None]:
+    """SIGTERM and SIGINT ask for the end meanwhile."""
 
     def stop(number: int, frame: FrameType | None) -> None:
-        stopping.set()
+        stopping.request()
 
     numbers = (signal.SIGTERM, signal.SIGINT)
     before = [signal.signal(number, stop) for number in numbers]

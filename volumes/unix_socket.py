@@ -22,6 +22,9 @@ SOCKET_MODE = 0o600
 """Whoever can connect can read and write every volume: the owner only."""
 
 
+_LOCK_FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+
+
 class SocketUnavailable(Exception):
     """The path cannot be listened on; the text says why."""
 
@@ -35,7 +38,7 @@ class UnixListener:
             raise SocketUnavailable(f"{path}: a socket's path has at most {PATH_SIZE_MAX} bytes")
         self.path = path
         try:
-            self._lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._lock = os.open(f"{path}.lock", _LOCK_FLAGS, 0o600)
         except OSError as error:
             raise SocketUnavailable(f"{path}: {error.strerror}") from error
         try:
@@ -76,9 +79,10 @@ class UnixListener:
     def _listen(self) -> socket.socket:
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
+            # Before bind, which gives the mode to the path: there is no moment with a wider one,
+            # and no second look at a path that somebody else may have replaced.
+            os.fchmod(listener.fileno(), SOCKET_MODE)
             listener.bind(self.path)
-            # Nobody can connect before listen, so there is no moment with a wider mode.
-            os.chmod(self.path, SOCKET_MODE)
             listener.listen(BACKLOG)
         except OSError as error:
             listener.close()

@@ -9,13 +9,15 @@ import uuid
 import pytest
 from nbd_client import NbdClient
 
-from archipelago import Catalog, InvalidArgument, VolumeBusy, VolumeNotFound
-from blockstore import StoreOptions, create_store, open_store
+from archipelago import Catalog, InvalidArgument, SealingStopped, VolumeBusy, VolumeNotFound
+from archipelago.layers import new_layer
+from blockstore import HeadChange, StoreOptions, create_store, open_store
 from volumes import manager as manager_module
 from volumes.exports import ExportRefused, ExportUnknown
 from volumes.manager import Manager
 from volumes.nbd.server import NbdServer
 from volumes.nbd.wire import Command
+from volumes.sealer import BackgroundSealer
 
 SIZE = 2**20
 
@@ -213,17 +215,67 @@ def test_a_closed_manager_takes_nobody(catalog):
         attach(manager)
 
 
-def test_a_sealer_that_fails_says_so_once_and_goes_on(manager, catalog, caplog, monkeypatch):
-    """A frozen layer that is gone from the store: damage, which no repetition heals."""
-    caplog.set_level(logging.ERROR)
+def test_sealing_ends_when_the_server_does(manager, catalog, caplog):
+    manager.stop_sealing()
     attachment = attach(manager)
     attachment.device.write(0, memoryview(b"x" * 4096))
+    manager.snapshot("disk@one")
+    for name in ("disk", ""):
+        with pytest.raises(SealingStopped):
+            manager.seal(name)
     attachment.close()
-    manager._sealer.close()
+    manager.close()
+    assert catalog.info("disk@one").frozen == 1
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+    other = Manager(catalog)
+    other.seal("disk")
+    other.close()
+    assert catalog.info("disk@one").frozen == 0
+
+
+def test_what_crashes_left_behind_is_removed(catalog, caplog):
+    caplog.set_level(logging.INFO)
+    catalog.store.extents.create("orphan", 2**20)
+    started = Manager(catalog)
+    started.start()
+    pause = threading.Event()
+    for _ in range(500):
+        if "crashes" in caplog.text:
+            break
+        pause.wait(0.01)
+    started.close()
+    assert catalog.store.extents.list() == []
+    assert "removed 1 layers" in caplog.text
+
+
+def test_layers_that_somebody_is_about_to_use_are_left_alone(catalog):
+    young = new_layer(catalog.store, SIZE)
+    started = Manager(catalog)
+    started._sealer._sweep()
+    started.close()
+    assert catalog.store.extents.list() == [young]
+
+
+def test_a_damaged_head_of_a_layer_keeps_nobody_from_being_served(catalog, caplog):
+    catalog.store.heads.update([HeadChange("layer/bad", 0, b"nonsense")])
+    started = Manager(catalog)
+    started._sealer._sweep()
+    started._sealer._sweep()
+    assert caplog.text.count("removing unused layers failed") == 1
+    attach(started).close()
+    started.close()
+
+
+def test_a_sealer_that_fails_says_so_once_and_goes_on(catalog, caplog):
+    """A frozen layer that is gone from the store: damage, which no repetition heals."""
+    caplog.set_level(logging.ERROR)
+    with catalog.open("disk") as volume:
+        volume.write(0, b"x" * 4096)
     catalog.snapshot("disk@one")
     (layer_id,) = catalog.store.extents.list()
     catalog.store.extents.delete(layer_id)
+    sealer = BackgroundSealer(catalog)
     for _ in range(3):
-        manager._sealer._seal()
+        sealer._seal()
     assert caplog.text.count("sealing failed") == 1
     assert layer_id in caplog.text
