@@ -62,6 +62,7 @@ class Environment:
         self._names = tuple(tables)
         self._gate = _Gate()
         self._broken = False
+        self._abandoned = False
         self._grow = False
         self._lmdb, self.tables = _open(path, self._names, read_only=read_only, create=False)
 
@@ -88,19 +89,39 @@ class Environment:
         """Reopen an environment that was opened only to be read."""
         with self._gate.closed():
             if self.read_only:
+                self._broken = True  # should it fail, the next transaction opens it again
                 self._reopen(read_only=False)
+                self._broken = False
 
     def close(self) -> None:
         """Wait for running transactions, then close."""
         with self._gate.closed():
-            self._lmdb.close()
+            if not self._abandoned:
+                self._lmdb.close()
+
+    def before_fork(self) -> None:
+        """Wait for the transactions of other threads, and let none begin.
+
+        Readers' slots and the writers' mutex lie in memory that a child shares: what it closes
+        there would end transactions of the parent.
+        """
+        self._gate.close()
+
+    def after_fork(self) -> None:
+        """In the parent: let transactions begin again."""
+        self._gate.open()
 
     def abandon(self) -> None:
-        """In the child of a fork: close without waiting for threads that are not there."""
+        """In the child of a fork: never use it again."""
+        inside = self._gate.is_inside()
         self._gate = _Gate()
-        self._lmdb.close()
+        self._abandoned = True
+        if not inside:  # else closing would end the parent's transaction
+            self._lmdb.close()
 
     def _enter(self, write: bool) -> lmdb.Transaction[bytes]:
+        if self._abandoned:
+            raise StoreUnavailable(f"the index {self.path} was opened before a fork")
         for _ in range(ATTEMPTS_MAX):
             if self._broken:
                 self._repair()
@@ -302,17 +323,27 @@ class _Gate:
             self._inside.discard(threading.get_ident())
             self._condition.notify_all()
 
-    @contextmanager
-    def closed(self) -> Iterator[None]:
+    def is_inside(self) -> bool:
+        return threading.get_ident() in self._inside
+
+    def close(self) -> None:
+        """Wait until all others have left."""
         with self._condition:
             while self._closed:
                 self._condition.wait()
             self._closed = True
-            while self._inside:
+            while self._inside - {threading.get_ident()}:
                 self._condition.wait()
+
+    def open(self) -> None:
+        with self._condition:
+            self._closed = False
+            self._condition.notify_all()
+
+    @contextmanager
+    def closed(self) -> Iterator[None]:
+        self.close()
         try:
             yield
         finally:
-            with self._condition:
-                self._closed = False
-                self._condition.notify_all()
+            self.open()

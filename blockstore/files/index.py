@@ -185,9 +185,19 @@ def _release(environment: Environment) -> None:
         environment.close()
 
 
+def _before_fork() -> None:
+    _registry.lock.acquire()
+    for environment in _registry.environments.values():
+        environment.before_fork()
+
+
+def _go_on_after_fork() -> None:
+    for environment in _registry.environments.values():
+        environment.after_fork()
+    _registry.lock.release()
+
+
 def _forget_after_fork() -> None:
-    # LMDB lets a child close what it inherited, and that touches nothing of the parent's. The
-    # lock may have been held by a thread that the child does not have.
     inherited = list(_registry.environments.values())
     _registry.lock = threading.Lock()
     _registry.environments = {}
@@ -195,4 +205,8 @@ def _forget_after_fork() -> None:
         environment.abandon()
 
 
-os.register_at_fork(after_in_child=_forget_after_fork)
+os.register_at_fork(
+    before=_before_fork,
+    after_in_parent=_go_on_after_fork,
+    after_in_child=_forget_after_fork,
+)

@@ -185,3 +185,48 @@ def test_killed_writer_does_not_block_the_next(path, index):
         writer.kill()
     write(index, b"a", b"1")
     assert read(index, b"half") is None
+
+
+@pytest.mark.parametrize("writing", [False, True])
+def test_fork_ends_no_transaction_of_the_parent(path, index, writing):
+    """The child closes what it inherits, which must not touch slots and locks that are in use."""
+    inside, leave, left = threading.Event(), threading.Event(), threading.Event()
+
+    def stay():
+        with index.write() if writing else index.read():
+            inside.set()
+            assert leave.wait(20)
+            left.set()
+
+    thread = threading.Thread(target=stay)
+    thread.start()
+    assert inside.wait(20)
+    threading.Timer(0.1, leave.set).start()
+    child = os.fork()
+    if child == 0:
+        status = 2
+        try:
+            with index.read():
+                status = 3
+        except StoreUnavailable:
+            index.close()
+            own = open_index(path, STORE_ID, read_only=False)
+            write(own, b"of the child", b"1")
+            own.close()
+            status = 0 if left.is_set() else 4
+        finally:
+            os._exit(status)
+    thread.join()
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert read(index, b"of the child") == b"1"
+
+
+def test_fork_within_a_transaction(index):
+    with index.write() as transaction:
+        transaction.put(b"key", b"value", db=index.heads)
+        child = os.fork()
+        if child == 0:
+            index.close()
+            os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert read(index, b"key") == b"value"
