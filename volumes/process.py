@@ -91,7 +91,8 @@ class _Stopping:
 
     def wait(self) -> None:
         """Until the first request."""
-        os.eventfd_read(self._counter)
+        # Not eventfd_read, which does not go on after a signal.
+        os.read(self._counter, 8)
 
 
 def _raise_descriptor_limit() -> None:
