@@ -65,21 +65,21 @@ def printable(text: str) -> str:
 class Bar:
     """A count that goes up; drawn only where somebody watches."""
 
-    def __init__(self, progress: Progress | None, label: str, total: int) -> None:
+    def __init__(self, progress: Progress | None, label: str) -> None:
         self._progress = progress
-        self._task = None if progress is None else progress.add_task(label, total=total)
+        self._task = None if progress is None else progress.add_task(label, total=None)
 
-    def advance(self, count: int) -> None:
-        """`count` bytes more are done."""
+    def reach(self, done: int, total: int | None) -> None:
+        """`done` bytes of `total` (None: nobody knows) are done."""
         if self._progress is not None and self._task is not None:
-            self._progress.advance(self._task, count)
+            self._progress.update(self._task, completed=done, total=total)
 
 
 @contextmanager
-def progress_bar(label: str, total: int) -> Iterator[Bar]:
+def progress_bar(label: str) -> Iterator[Bar]:
     """A bar of bytes on standard error, where that is a terminal."""
     if not sys.stderr.isatty():
-        yield Bar(None, label, total)
+        yield Bar(None, label)
         return
     columns = (
         TextColumn("{task.description}"),
@@ -88,4 +88,4 @@ def progress_bar(label: str, total: int) -> Iterator[Bar]:
         TransferSpeedColumn(),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        yield Bar(progress, label, total)
+        yield Bar(progress, label)

@@ -177,16 +177,25 @@ def _detach(invocation: Invocation) -> None:
         note(f"{count} connections were ended")
 
 
+def _format_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--format",
+        choices=volume_transfer.FORMATS,
+        help="of the file; default: raw; qcow2 goes through qemu-img",
+    )
+
+
 def _import_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME", help="the new volume")
-    parser.add_argument("file", metavar="FILE", help="raw image, or block device")
+    parser.add_argument("file", metavar="FILE", help="image, or block device")
+    _format_argument(parser)
 
 
 def _import(invocation: Invocation) -> None:
-    options = invocation.options
-    with progress_bar("importing", volume_transfer.source_size(options.file)) as bar:
+    options, catalog = invocation.options, invocation.deployment.catalog
+    with progress_bar("importing") as bar:
         info = volume_transfer.import_file(
-            invocation.deployment, options.file, options.name, bar.advance
+            catalog, options.file, options.name, options.format, bar.reach
         )
     if options.json:
         print_json(info)
@@ -195,12 +204,13 @@ def _import(invocation: Invocation) -> None:
 def _export_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="VOLUME[@SNAP]")
     parser.add_argument("file", metavar="FILE", help="new file, made sparse; - = standard output")
+    _format_argument(parser)
 
 
 def _export(invocation: Invocation) -> None:
-    options, deployment = invocation.options, invocation.deployment
-    with progress_bar("exporting", deployment.catalog.info(options.name).size) as bar:
-        volume_transfer.export_file(deployment, options.name, options.file, bar.advance)
+    options, catalog = invocation.options, invocation.deployment.catalog
+    with progress_bar("exporting") as bar:
+        volume_transfer.export_file(catalog, options.name, options.file, options.format, bar.reach)
 
 
 def _seal(invocation: Invocation) -> None:
@@ -281,16 +291,20 @@ archipelago volume create test --from web-001@before --size 40G""",
     ),
     Command(
         ("volume", "import"),
-        "make a volume from a raw image",
+        "make a volume from a raw or qcow2 image",
         _import,
-        "archipelago volume import db1 disk.raw\narchipelago volume import db2 /dev/sdb",
+        """archipelago volume import db1 disk.raw
+archipelago volume import db2 /dev/sdb
+archipelago volume import db3 disk.qcow2 --format qcow2""",
         _import_arguments,
+        "A qcow2 image is made raw first, in the directory of temporary files ($TMPDIR).",
     ),
     Command(
         ("volume", "export"),
         "write a volume or snapshot into a file",
         _export,
         """archipelago volume export web-001@before disk.raw
+archipelago volume export web-001@before disk.qcow2 --format qcow2
 archipelago volume export db1@tuesday - | zstd > db1.zst""",
         _export_arguments,
         "An attached volume changes as it is read: take a snapshot, and export that.",

@@ -1,150 +1,79 @@
-"""Raw images into volumes and out of them, passing over holes."""
+"""Images into volumes and out of them: what an operator's paths and formats come to."""
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import BinaryIO
+from collections.abc import Callable
+from pathlib import Path
 
-from archipelago import Extent, ExtentKind, Volume, VolumeBusy, VolumeInfo
-from blockstore import ZERO_ID, Blocks
-from pithos_api.operator.deployment import Deployment
+from archipelago import (
+    Catalog,
+    VolumeBusy,
+    VolumeInfo,
+    export_qcow2,
+    export_raw,
+    import_qcow2,
+    import_raw,
+)
 from pithos_api.operator.errors import CONFLICT, NOT_FOUND, USAGE, OperatorError
-from pithos_api.operator.sizes import SECTOR_BYTES
 
-CHUNK_BYTES = 4 << 20
-"""Read and hashed at a time; a multiple of every block size."""
+RAW = "raw"
+QCOW2 = "qcow2"
+FORMATS = (RAW, QCOW2)
 
-QCOW_MAGIC = b"QFI\xfb"
-OTHER_FORMATS = {QCOW_MAGIC: "qcow2", b"KDMV": "vmdk", b"vhdxfile": "vhdx", b"conectix": "vpc"}
+STANDARD_OUTPUT = "-"
 
+Progress = Callable[[int, int | None], None]
+"""Called with the bytes done and the bytes in all."""
 
-def source_size(path: str) -> int:
-    """Bytes in a file or block device. OperatorError when it is neither."""
-    with _opened(path) as source:
-        return source.seek(0, os.SEEK_END)
+MAGIC = {b"QFI\xfb": QCOW2, b"KDMV": "vmdk", b"vhdxfile": "vhdx", b"conectix": "vpc"}
+MAGIC_LENGTH_MAX = 8
 
 
 def import_file(
-    deployment: Deployment, path: str, name: str, advance: Callable[[int], None]
+    catalog: Catalog, path: str, name: str, image_format: str | None, progress: Progress
 ) -> VolumeInfo:
     """Make volume `name` with the file's content; its size is rounded up to a whole sector.
 
-    The content goes straight into blocks, and has a name only when all of it is durable.
+    The format is never guessed: a raw disk whose guest wrote another format's first bytes would be
+    taken for what it isn't. Without a format it is raw, and refused where it looks like another.
     """
-    store = deployment.store
-    with _opened(path) as source:
-        size = source.seek(0, os.SEEK_END)
-        _refuse_other_formats(source, path)
-        if size == 0:
-            raise OperatorError(f"{path} is empty", USAGE)
-        root = deployment.maps.build(_blocks_of(source, size, store.blocks, advance))
-        store.blocks.commit()
-    rounded = -(-size // SECTOR_BYTES) * SECTOR_BYTES
-    return deployment.catalog.clone_root(root, rounded, name, origin=f"file:{path}")
-
-
-def _blocks_of(
-    source: BinaryIO, size: int, blocks: Blocks, advance: Callable[[int], None]
-) -> Iterator[bytes]:
-    """The block ids of the file in order; a hole of whole chunks is not read."""
-    fd, offset = source.fileno(), 0
-    per_chunk = 0
-    while offset < size:
-        data_at = _next_data(fd, offset, size)
-        while per_chunk and data_at - offset >= CHUNK_BYTES:
-            yield from (ZERO_ID for _ in range(per_chunk))
-            offset += CHUNK_BYTES
-            advance(CHUNK_BYTES)
-        if offset == size:
-            return
-        data = os.pread(fd, min(CHUNK_BYTES, size - offset), offset)
-        if not data:
-            raise OperatorError("the file became shorter while it was read; import it again")
-        ids = blocks.put_many(data)
-        per_chunk = max(per_chunk, len(ids))
-        yield from ids
-        offset += len(data)
-        advance(len(data))
-
-
-def _next_data(fd: int, offset: int, size: int) -> int:
-    try:
-        return os.lseek(fd, offset, os.SEEK_DATA)
-    except OSError as error:
-        if error.errno == errno.ENXIO:
-            return size
-        if error.errno == errno.EINVAL:
-            return offset
-        raise
+    start = _start_of(path)
+    if image_format is None:
+        _refuse_other_formats(start, path)
+    if image_format == QCOW2:
+        return import_qcow2(catalog, Path(path), name, progress)
+    return import_raw(catalog, Path(path), name, progress)
 
 
 def export_file(
-    deployment: Deployment, name: str, path: str, advance: Callable[[int], None]
+    catalog: Catalog, name: str, path: str, image_format: str | None, progress: Progress
 ) -> None:
-    """Write the volume or snapshot to a new file, leaving holes; "-" = standard output."""
-    with _at_rest(deployment, name) as volume:
-        if path == "-":
-            _write_stream(volume, sys.stdout.buffer, advance)
-            return
-        try:
-            target = open(path, "xb")  # noqa: SIM115 - closed below, after the check for failure
-        except FileExistsError as error:
-            raise OperatorError(f"{path} exists; name another file", CONFLICT) from error
-        try:
-            with target:
-                _write_sparse(volume, target, advance)
-        except BaseException:
-            os.unlink(path)
-            raise
-
-
-@contextmanager
-def _at_rest(deployment: Deployment, name: str) -> Iterator[Volume]:
+    """Write the volume or snapshot to a new file, leaving holes; "-" = standard output (raw)."""
+    if path == STANDARD_OUTPUT and image_format == QCOW2:
+        raise OperatorError("qcow2 needs a file, not a pipe; name one", USAGE)
     try:
-        volume = deployment.catalog.open(name, read_only=True)
+        if path == STANDARD_OUTPUT:
+            export_raw(catalog, name, sys.stdout.buffer, progress)
+        elif os.path.lexists(path):
+            raise FileExistsError(path)
+        elif image_format == QCOW2:
+            export_qcow2(catalog, name, Path(path), progress)
+        else:
+            export_raw(catalog, name, Path(path), progress)
     except VolumeBusy as error:
         raise OperatorError(
             f"{error}; take a snapshot, and export that: archipelago snapshot create {name}@NAME",
             CONFLICT,
         ) from error
-    try:
-        yield volume
-    finally:
-        volume.close()
+    except FileExistsError as error:
+        raise OperatorError(f"{path} exists; name another file", CONFLICT) from error
 
 
-def _write_sparse(volume: Volume, target: BinaryIO, advance: Callable[[int], None]) -> None:
-    target.truncate(volume.size)
-    for extent in _extents(volume):
-        if extent.kind is ExtentKind.DATA:
-            target.seek(extent.offset)
-            target.write(volume.read(extent.offset, extent.length))
-        advance(extent.length)
-    target.flush()
-    os.fsync(target.fileno())
-
-
-def _write_stream(volume: Volume, target: BinaryIO, advance: Callable[[int], None]) -> None:
-    for extent in _extents(volume):
-        data = extent.kind is ExtentKind.DATA
-        target.write(volume.read(extent.offset, extent.length) if data else bytes(extent.length))
-        advance(extent.length)
-    target.flush()
-
-
-def _extents(volume: Volume) -> Iterator[Extent]:
-    """The extents of the whole volume, none longer than a chunk."""
-    for start in range(0, volume.size, CHUNK_BYTES):
-        yield from volume.extents(start, min(CHUNK_BYTES, volume.size - start))
-
-
-@contextmanager
-def _opened(path: str) -> Iterator[BinaryIO]:
+def _start_of(path: str) -> bytes:
+    """The first bytes. OperatorError for what is neither a file nor a block device, or empty."""
     try:
         source = open(path, "rb")  # noqa: SIM115 - closed by the block below
     except FileNotFoundError as error:
@@ -153,15 +82,22 @@ def _opened(path: str) -> Iterator[BinaryIO]:
         mode = os.fstat(source.fileno()).st_mode
         if not (stat.S_ISREG(mode) or stat.S_ISBLK(mode)):
             raise OperatorError(f"{path} is neither a file nor a block device", USAGE)
-        yield source
+        start = source.read(MAGIC_LENGTH_MAX)
+    if not start:
+        raise OperatorError(f"{path} is empty", USAGE)
+    return start
 
 
-def _refuse_other_formats(source: BinaryIO, path: str) -> None:
-    start = os.pread(source.fileno(), 8, 0)
-    for magic, kind in OTHER_FORMATS.items():
+def _refuse_other_formats(start: bytes, path: str) -> None:
+    for magic, kind in MAGIC.items():
         if start.startswith(magic):
+            advice = (
+                "say so: --format qcow2"
+                if kind == QCOW2
+                else f"convert it first: qemu-img convert -O raw {path} disk.raw"
+            )
             raise OperatorError(
-                f"{path} is {kind}, not raw; convert it first:"
-                f" qemu-img convert -O raw {path} disk.raw",
+                f"{path} looks like {kind}, not raw; {advice}"
+                " (or --format raw, to take it as it is)",
                 USAGE,
             )
