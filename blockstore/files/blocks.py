@@ -90,14 +90,12 @@ class FilesBlocks:
 
     def contains_many(self, block_ids: Sequence[bytes]) -> list[bool]:
         """See `interface.Blocks`."""
-        found = self._locate([block_id for block_id in block_ids if block_id != ZERO_ID])
-        return [self._is_here(block_id, found.get(block_id)) for block_id in block_ids]
+        return self._look(block_ids)[0]
 
     def touch(self, block_ids: Sequence[bytes]) -> list[bool]:
         """See `interface.Blocks`."""
         self._check_writable()
-        found = self._locate([block_id for block_id in block_ids if block_id != ZERO_ID])
-        here = [self._is_here(block_id, found.get(block_id)) for block_id in block_ids]
+        here, found = self._look(block_ids)
         hours = hours_now()
         stale = sorted(
             block_id
@@ -201,10 +199,18 @@ class FilesBlocks:
                     found[block_id] = location
         return found
 
-    def _is_here(self, block_id: bytes, location: Location | None) -> bool:
-        if block_id == ZERO_ID or self._ingest.is_pending(block_id):
-            return True
-        return location is not None and not location.bad
+    def _look(self, block_ids: Sequence[bytes]) -> tuple[list[bool], dict[bytes, Location]]:
+        """Which of them can be read here, and the index entries."""
+        # In this order, since a commit of another thread moves blocks from the first to the second.
+        pending = [
+            block_id == ZERO_ID or self._ingest.is_pending(block_id) for block_id in block_ids
+        ]
+        found = self._locate([block_id for block_id in block_ids if block_id != ZERO_ID])
+        here = [
+            is_pending or (block_id in found and not found[block_id].bad)
+            for block_id, is_pending in zip(block_ids, pending, strict=True)
+        ]
+        return here, found
 
     def _scan_batch(self, after: bytes) -> list[BlockRecord]:
         records: list[BlockRecord] = []

@@ -17,8 +17,9 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from blockstore.errors import NotFound, StoreError, StoreUnavailable
+from blockstore.errors import NotFound, StoreError, StoreFull, StoreUnavailable
 from blockstore.files.block_index import add_blocks, put_pack, touch_blocks
+from blockstore.files.pack import NO_ROOM
 from blockstore.files.segment import SegmentBuffer
 from native import digest
 
@@ -77,6 +78,8 @@ class Ingest:
         self._buffer: SegmentBuffer | None = None
         self._writer: PackWriter | None = None
         self._full_writers: list[PackWriter] = []
+        self._failed: list[PackWriter] = []
+        """Packs whose flush failed, with uncommitted blocks that are to go to another one."""
         self._abandoned: list[PackWriter] = []
         """Kept open for their locks, so that nobody writes to them as long as we live."""
         self._in_buffer: dict[bytes, tuple[int, int]] = {}
@@ -97,14 +100,15 @@ class Ingest:
         if not candidates and not touched:
             return
         with self._lock:
+            waiting = len(self._written) + len(self._in_buffer) + len(self._touched)
+        if waiting > PENDING_MAX:
+            self.commit()  # first, so that nothing piles up while commits fail
+        with self._lock:
             self._check_usable()
             self._ticket += 1
             self._touched.update(touched)
             if candidates:
                 self._add_all(candidates)
-            waiting = len(self._written) + len(self._in_buffer) + len(self._touched)
-        if waiting > PENDING_MAX:
-            self.commit()
 
     def pending(self, block_id: bytes) -> bytes | None:
         """The content of an uncommitted block, or None when there is none of that id."""
@@ -113,7 +117,15 @@ class Ingest:
             if position is not None and self._buffer is not None:
                 return self._buffer.read(*position)
             written = self._written.get(block_id)
-        return None if written is None else self._read_back(written)
+        if written is None:
+            return None
+        try:
+            return self._read_back(written)
+        except StoreUnavailable:
+            with self._lock:
+                if self._written.get(block_id) is written:
+                    raise
+        return self.pending(block_id)  # it was moved or taken back meanwhile
 
     def is_pending(self, block_id: bytes) -> bool:
         """Whether the block waits for a commit."""
@@ -139,9 +151,12 @@ class Ingest:
                 if self._is_ours():
                     writer.cut()
                 writer.close()
-            for writer in self._abandoned:
+            for writer in self._failed + self._abandoned:
                 writer.close()
+            self._failed = []
             self._abandoned = []
+            self._in_buffer = {}
+            self._written = {}
             self._full_writers = []
             self._writer = None
             if self._buffer is not None:
@@ -228,6 +243,7 @@ class Ingest:
     def _flush(self) -> None:
         with self._lock:
             self._check_usable()
+            self._rescue()
             self._write_buffer()
             batch = _Batch(
                 self._ticket,
@@ -274,6 +290,8 @@ class Ingest:
         except OSError as error:
             with self._lock:
                 self._abandon(writer, error)
+            if error.errno in NO_ROOM:
+                raise StoreFull(f"no room for blocks in {writer.path}: {error.strerror}") from error
             raise
 
     def _abandon(self, writer: PackWriter, error: OSError) -> None:
@@ -281,21 +299,38 @@ class Ingest:
         if writer is self._writer:
             self._writer = None
         self._full_writers = [w for w in self._full_writers if w is not writer]
-        stranded = [w for w in self._written.values() if w.pack_id == writer.pack_id]
+        self._failed.append(writer)
         try:
-            for written in stranded:
-                content = self._read_back(written)
-                entry = written.entry
-                del self._written[entry.block_id]
-                self._add(
-                    Candidate(entry.block_id, memoryview(content), entry.kind, entry.checksum)
-                )
-            writer.cut()
+            self._rescue()
+        except StoreFull:
+            pass  # the next commit goes on with it
+        except (OSError, StoreError) as failure:
+            raise error from failure
+
+    def _rescue(self) -> None:
+        """Bring uncommitted blocks out of the packs whose flush failed.
+
+        StoreFull leaves the rest for the next time; with any other error they are lost.
+        """
+        try:
+            while self._failed:
+                writer = self._failed[-1]
+                for written in [w for w in self._written.values() if w.pack_id == writer.pack_id]:
+                    self._move(written)
+                self._abandoned.append(self._failed.pop())
+                writer.cut()
+        except StoreFull:
+            raise
         except (OSError, StoreError) as failure:
             self._lost = failure
-            raise error from failure
-        finally:
-            self._abandoned.append(writer)
+            raise
+
+    def _move(self, written: _Written) -> None:
+        entry = written.entry
+        content = memoryview(self._read_back(written))
+        self._add(Candidate(entry.block_id, content, entry.kind, entry.checksum))
+        # `_add` may have written the buffer, but never the block itself.
+        del self._written[entry.block_id]
 
     def _read_back(self, written: _Written) -> bytes:
         entry = written.entry

@@ -42,7 +42,8 @@ PACK_ID_MAX = 2**32 - 1
 OPEN_PACKS_MAX = 256
 """Descriptors kept for reading."""
 
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Errors of the system that are StoreFull."""
 
 
 class PackWriter:
@@ -75,7 +76,7 @@ class PackWriter:
             self._write(data, start)
         except OSError as error:
             os.ftruncate(self._descriptor, start)
-            if error.errno in _NO_ROOM:
+            if error.errno in NO_ROOM:
                 raise StoreFull(f"no room for blocks in {self.path}: {error.strerror}") from error
             raise
         self.state = PackState(start + len(data), self.state.next_sequence + 1, checksum)
@@ -152,7 +153,7 @@ class PackDirectory:
             except FileExistsError:
                 continue  # another process was faster
             except OSError as error:
-                if error.errno in _NO_ROOM:
+                if error.errno in NO_ROOM:
                     raise StoreFull(f"no room for a new pack in {self.path}") from error
                 raise
         raise StoreFull(f"all pack ids of {self.path} are used up")

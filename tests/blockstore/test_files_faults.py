@@ -165,6 +165,33 @@ def test_what_others_had_put_before_a_failed_flush_is_not_lost(stores, monkeypat
     assert [blocks.get(block_id) for block_id in ids] == [noise(seed) for seed in range(150)]
 
 
+def test_flush_and_rescue_fail_for_lack_of_room(stores, monkeypatch):
+    """As on thin storage, that is full only when written to: with room again all goes on."""
+    stores.create()
+    blocks = stores.open().blocks
+    ids = blocks.put_many(b"".join(noise(seed) for seed in range(150)))  # three segments
+    real_sync, real_write = os.fdatasync, os.pwrite
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def full_from_now_on(_):
+        monkeypatch.setattr(os, "pwrite", full)
+        full()
+
+    monkeypatch.setattr(os, "fdatasync", full_from_now_on)
+    for _ in range(3):
+        with pytest.raises(StoreFull):
+            blocks.commit()
+    assert [blocks.get(block_id) for block_id in ids] == [noise(seed) for seed in range(150)]
+    monkeypatch.setattr(os, "fdatasync", real_sync)
+    monkeypatch.setattr(os, "pwrite", real_write)
+    blocks.commit()
+    stores.close_all()
+    blocks = stores.open().blocks
+    assert [blocks.get(block_id) for block_id in ids] == [noise(seed) for seed in range(150)]
+
+
 def test_lost_blocks_stop_all_further_commits(stores, monkeypatch):
     stores.create()
     blocks = stores.open().blocks

@@ -1,5 +1,6 @@
 """One store, several threads and processes at once."""
 
+import errno
 import os
 import random
 import subprocess
@@ -9,7 +10,7 @@ import threading
 import pytest
 from files_stores import BLOCK, contents, noise
 
-from blockstore import StoreUnavailable
+from blockstore import StoreFull, StoreUnavailable
 
 PUTTER = """
 import random, sys
@@ -184,3 +185,43 @@ def test_many_puts_without_a_commit_are_bounded(stores, monkeypatch):
     for seed in range(120):
         blocks.put_many(noise(seed, 50))
     assert len(list(blocks.scan())) >= 100
+
+
+def test_nothing_piles_up_while_commits_fail(stores, monkeypatch):
+    monkeypatch.setattr("blockstore.files.ingest.PENDING_MAX", 50)
+    stores.create()
+    blocks = stores.open().blocks
+    blocks.put_many(b"".join(noise(seed) for seed in range(60)))
+
+    def fail(_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fdatasync", fail)
+    refused = 0
+    for seed in range(100, 110):
+        try:
+            blocks.put_many(noise(seed))
+        except StoreFull:
+            refused += 1
+    assert refused == 10
+    monkeypatch.undo()
+    blocks.commit()
+    assert len(list(blocks.scan())) == 60
+
+
+def test_block_that_is_committed_during_the_question_is_there(stores):
+    stores.create()
+    blocks = stores.open().blocks
+
+    class Ids(list):
+        def __iter__(self):
+            if len(walks) == 1:
+                blocks.commit()
+            walks.append(1)
+            return super().__iter__()
+
+    for ask in (blocks.contains_many, blocks.touch):
+        walks = []
+        ids = Ids(blocks.put_many(noise(len(list(blocks.scan())))))
+        assert ask(ids) == [True]
+        assert len(walks) > 1
