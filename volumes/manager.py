@@ -23,7 +23,7 @@ from archipelago import (
     VolumeInfo,
     VolumeNotFound,
 )
-from blockstore import LeaseHeld, StoreError
+from blockstore import LeaseHeld, StoreError, StoreFull
 from volumes.exports import ExportInfo, ExportRefused, ExportUnknown
 from volumes.sealer import BackgroundSealer
 
@@ -139,6 +139,8 @@ class Manager:
             with export.lock:
                 if export.volume is None:
                     export.volume = self._open(name)
+                else:
+                    _check_alive(export.volume)
                 attachment = VolumeAttachment(self, export, export.volume, peer)
         except BaseException:
             self.release(export)
@@ -265,6 +267,19 @@ class Manager:
             yield volume
         finally:
             self.release(export)
+
+
+def _check_alive(volume: Volume) -> None:
+    """ExportRefused for a volume whose lease is lost or whose flush fails: only opening it anew
+    helps, and clients that reconnect one by one would keep this one open for ever."""
+    try:
+        volume.flush()
+    except StoreFull:
+        return  # it can be read, and written when there is space again
+    except (ArchipelagoError, StoreError, OSError) as error:
+        raise ExportRefused(
+            f"{error}; it can be attached when all its connections have ended"
+        ) from error
 
 
 def _close(volume: Volume) -> None:

@@ -215,6 +215,22 @@ def test_a_closed_manager_takes_nobody(catalog):
         attach(manager)
 
 
+def test_who_comes_to_a_lost_volume_is_refused_so_that_it_comes_to_an_end(manager, catalog):
+    """Clients that reconnect one by one would keep it for ever otherwise."""
+    first = attach(manager)
+    first.device.write(0, memoryview(b"kept"))
+    first.device.flush()
+    thief = catalog.open("disk", holder="somebody", seize=True)
+    for _ in range(2):
+        with pytest.raises(ExportRefused, match=r"was lost.*connections have ended"):
+            attach(manager)
+        thief.close()
+    first.close()
+    again = attach(manager)
+    assert again.device.read(0, 4) == b"kept"
+    again.close()
+
+
 def test_sealing_ends_when_the_server_does(manager, catalog, caplog):
     manager.stop_sealing()
     attachment = attach(manager)
