@@ -201,7 +201,13 @@ def index_error(error: lmdb.Error, path: Path) -> Exception:
         return StoreFull(f"no room for the index {path}: {error}")
     if isinstance(
         error,
-        (lmdb.CorruptedError, lmdb.PageNotFoundError, lmdb.InvalidError, lmdb.NotFoundError),
+        (
+            lmdb.CorruptedError,
+            lmdb.PageNotFoundError,
+            lmdb.InvalidError,
+            lmdb.NotFoundError,
+            lmdb.BadTxnError,  # the transaction met damage before
+        ),
     ):
         return Corrupt("the index", str(path), f"{error}; rebuild-index makes it anew")
     if error.code > 0:

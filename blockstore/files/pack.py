@@ -180,11 +180,19 @@ class PackDirectory:
 
     def header(self, pack_id: int) -> PackHeader:
         """The pack's header; Corrupt when it is not a pack of this store."""
+        header = self.read_header(pack_id)
+        if header is None:
+            where = f"{self.pack_path(pack_id)}:0"
+            raise Corrupt(f"pack {pack_id:08x}", where, "its header is not one")
+        return header
+
+    def read_header(self, pack_id: int) -> PackHeader | None:
+        """As `header`, but None for a damaged one."""
         path = self.pack_path(pack_id)
         with path.open("rb") as file:
             header = decode_pack_header(file.read(PACK_HEADER_SIZE))
         if header is None:
-            raise Corrupt(f"pack {pack_id:08x}", f"{path}:0", "its header is not one")
+            return None
         if header.store_id != self._store_id or header.pack_id != pack_id:
             why = f"it is pack {header.pack_id:08x} of the store {header.store_id}"
             raise Corrupt(f"pack {pack_id:08x}", f"{path}:0", why)
@@ -215,9 +223,10 @@ class PackDirectory:
         try:
             if not _set_direct(descriptor, on=True):
                 os.posix_fadvise(descriptor, start, size, os.POSIX_FADV_DONTNEED)
-            with mmap.mmap(-1, size) as memory, memoryview(memory) as view:
-                count = _read_direct(descriptor, view, start)
-                return bytes(view[offset - start : max(min(count, offset - start + length), 0)])
+            # Not closed here: after an error of the device, its traceback refers to the memory.
+            view = memoryview(mmap.mmap(-1, size))
+            count = _read_direct(descriptor, view, start)
+            return bytes(view[offset - start : max(min(count, offset - start + length), 0)])
         finally:
             os.close(descriptor)
 

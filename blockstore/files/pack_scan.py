@@ -47,6 +47,11 @@ def first_state(packs: PackDirectory, pack_id: int) -> PackState:
     return PackState(PAGE, 0, pack_header_checksum(packs.header(pack_id)))
 
 
+def has_header(packs: PackDirectory, pack_id: int) -> bool:
+    """False when the header is damaged; Corrupt when the pack is another store's."""
+    return packs.read_header(pack_id) is not None
+
+
 def scan_chain(packs: PackDirectory, pack_id: int, state: PackState) -> Iterator[Segment]:
     """The segments that follow `state` without a gap, each the successor of the one before."""
     while True:
@@ -69,7 +74,9 @@ def scan_over_damage(
     wherever they come from.
     """
     size = os.stat(packs.pack_path(pack_id)).st_size
-    state = first_state(packs, pack_id)
+    whatever_comes_first = PackState(0, -1, 0)
+    has_first = has_header(packs, pack_id)
+    state = first_state(packs, pack_id) if has_first else whatever_comes_first
     while state.committed_length < size:
         for segment in scan_chain(packs, pack_id, state):
             yield segment, False

@@ -6,6 +6,7 @@ commit did not come to its end: they are indexed, which does no harm. The rest i
 
 from __future__ import annotations
 
+import errno
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from blockstore.files.pack import PACK_SIZE_MAX, PackWriter
 from blockstore.files.pack_scan import (
     Segment,
     first_state,
+    has_header,
     is_payload_whole,
     read_segment,
     scan_chain,
@@ -109,12 +111,11 @@ def recover_pack(
         state = committed or first_state(packs, pack_id)
     except Corrupt:
         return None
-    segments = []
-    for segment in scan_chain(packs, pack_id, state):
-        if not is_payload_whole(packs, pack_id, segment):
-            break
-        segments.append(segment)
-        state = segment.state_after
+    segments = _whole_segments(packs, pack_id, state)
+    if segments is None:
+        return None  # a bad place behind what is committed bars neither opening nor writing
+    if segments:
+        state = segments[-1].state_after
     if size != state.committed_length:
         if _is_continued_by_another(packs, pack_id, state):
             return None
@@ -123,6 +124,21 @@ def recover_pack(
         os.fdatasync(descriptor)
         _enter(index, pack_id, segments, state)
     return state
+
+
+def _whole_segments(packs: PackDirectory, pack_id: int, state: PackState) -> list[Segment] | None:
+    """Those that follow `state`, up to the first torn one; None when the device fails there."""
+    segments = []
+    try:
+        for segment in scan_chain(packs, pack_id, state):
+            if not is_payload_whole(packs, pack_id, segment):
+                break
+            segments.append(segment)
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+        return None
+    return segments
 
 
 def rebuild_blocks(index: Index, packs: PackDirectory, hash_name: str) -> RebuildReport:
@@ -143,9 +159,11 @@ def _rebuild_pack(
 ) -> int:
     segments: list[Segment] = []
     durable_length = 0
+    if not has_header(packs, pack_id):
+        damaged.append(f"{packs.pack_path(pack_id)}:0 to {PAGE}")
     for segment, after_damage in scan_over_damage(packs, pack_id, hash_name):
-        if after_damage:
-            start = segments[-1].end if segments else PAGE
+        start = segments[-1].end if segments else PAGE
+        if after_damage and start < segment.offset:
             damaged.append(f"{packs.pack_path(pack_id)}:{start} to {segment.offset}")
         segments.append(segment)
         durable_length = max(durable_length, segment.header.durable_length)
@@ -157,6 +175,10 @@ def _rebuild_pack(
             continue
         whole.append(segment)
     state = segments[-1].state_after if segments else first_state(packs, pack_id)
+    size = _size_of(packs, pack_id)
+    if size > state.committed_length:
+        # Never acknowledged, or the last segments with a damaged table: there is no telling.
+        damaged.append(f"{packs.pack_path(pack_id)}:{state.committed_length} to {size}")
     _enter(index, pack_id, whole, state)
     return sum(len(segment.entries) for segment in whole)
 

@@ -1,5 +1,7 @@
 """After a crash: what was acknowledged is there, what is torn is cut, the index can be rebuilt."""
 
+import errno
+import fcntl
 import os
 import random
 import shutil
@@ -338,3 +340,50 @@ def test_heads_come_back_with_the_index(stores):
     assert rebuild_index(stores.url).head_count == 1
     assert stores.open().heads.get("volume") == before
     assert (stores.directory.stat().st_mode & 0o777) == 0o700
+
+
+def test_rebuilding_finds_the_blocks_of_a_pack_without_its_header(stores):
+    stores.create()
+    blocks = stores.open().blocks
+    ids = blocks.put_many(b"".join(noise(seed) for seed in range(150)))
+    blocks.commit()
+    stores.close_all()
+    (pack,) = stores.packs()
+    flip(pack, 20)
+    report = rebuild_index(stores.url)
+    assert report.damaged == (f"{pack}:0 to 4096",)
+    blocks = stores.open().blocks
+    assert [blocks.get(block_id) for block_id in ids] == [noise(seed) for seed in range(150)]
+    (more,) = blocks.put_many(noise(900))
+    blocks.commit()
+    assert blocks.get(more) == noise(900)
+
+
+def test_rebuilding_names_what_it_cannot_read_at_the_end(stores):
+    stores.create()
+    blocks = stores.open().blocks
+    blocks.put_many(noise(1))
+    blocks.commit()
+    (pack,) = stores.packs()
+    end = pack.stat().st_size
+    blocks.put_many(noise(2))
+    blocks.commit()
+    stores.close_all()
+    flip(pack, end + 70)
+    size = pack.stat().st_size
+    assert rebuild_index(stores.url).damaged == (f"{pack}:{end} to {size}",)
+
+
+def test_unreadable_tail_bars_neither_opening_nor_writing(stores, torn, monkeypatch):
+    real = os.preadv
+
+    def preadv(descriptor, buffers, offset):
+        if fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_DIRECT:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return real(descriptor, buffers, offset)
+
+    monkeypatch.setattr(os, "preadv", preadv)
+    blocks = stores.open().blocks
+    blocks.put_many(noise(900))
+    blocks.commit()
+    assert len(stores.packs()) == 2
