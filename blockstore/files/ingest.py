@@ -87,6 +87,8 @@ class Ingest:
         self._touched: set[bytes] = set()
         self._ticket = 0
         self._committed_ticket = 0
+        self._missed: tuple[int, str] | None = None
+        """If a block touched by the last flush was gone: the ticket before it, and its name."""
         self._lost: Exception | None = None
         self._closed = False
         self._process_id = os.getpid()
@@ -140,6 +142,9 @@ class Ingest:
         with self._commit_lock:
             if self._committed_ticket < ticket:
                 self._flush()
+            elif self._missed and self._missed[0] < ticket:
+                # Another caller's flush covered this one, and not all of it was there any more.
+                raise NotFound("block", self._missed[1])
 
     def close(self) -> None:
         """Drop what is not committed."""
@@ -254,9 +259,13 @@ class Ingest:
         for writer, state in batch.states:
             self._sync(writer, state)
         missing = self._index.transact(lambda transaction: self._record(transaction, batch))
+        before = self._committed_ticket
         self._forget(batch)
+        self._missed = None
         if missing:
-            raise NotFound("block", f"{min(missing).hex()}, removed while it was put again")
+            name = f"{min(missing).hex()}, removed while it was put again"
+            self._missed = (before, name)
+            raise NotFound("block", name)
 
     def _record(self, transaction: Transaction[bytes], batch: _Batch) -> set[bytes]:
         by_pack: dict[int, list[Entry]] = {}

@@ -10,7 +10,7 @@ import threading
 import pytest
 from files_stores import BLOCK, contents, noise
 
-from blockstore import StoreFull, StoreUnavailable
+from blockstore import NotFound, StoreFull, StoreUnavailable
 
 PUTTER = """
 import random, sys
@@ -176,6 +176,21 @@ def test_block_discarded_between_put_and_commit_is_not_acknowledged(stores):
     first.blocks.put_many(noise(1))
     first.blocks.commit()
     assert second.blocks.get(block_id) == noise(1)
+
+
+def test_all_who_share_a_flush_learn_of_a_discarded_block(stores):
+    stores.create()
+    first, second = stores.open(), stores.open()
+    (block_id,) = first.blocks.put_many(noise(1))
+    first.blocks.commit()
+    first.blocks.put_many(noise(1))
+    second.blocks.discard([block_id])
+    for _ in range(2):  # the second answer is that of a caller whose put the first one's covered
+        with pytest.raises(NotFound, match=block_id.hex()):
+            first.blocks.commit()
+    first.blocks.put_many(noise(1))
+    first.blocks.commit()
+    first.blocks.commit()
 
 
 def test_many_puts_without_a_commit_are_bounded(stores, monkeypatch):
