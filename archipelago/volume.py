@@ -217,6 +217,8 @@ class Volume:
                 return
             try:
                 self._reload()
+            except LeaseLost:
+                return
             except VolumeNotFound:
                 # A snapshot that another process deleted stays readable; a volume is not ours.
                 self._lost = self._lease is not None
@@ -271,10 +273,11 @@ class Volume:
     def _with_fresh_map(self, request: Callable[[], Result]) -> Result:
         """Answer a request. When the map lacks something, see first whether another process has
         sealed layers and the blocks of the former map were collected since."""
+        known = self._record
         try:
             return request()
         except (NotFound, MapCorrupt):
-            known = self._record
+            # Another thread may have been told of it since.
             self.refresh()
             if self._record == known:
                 raise
@@ -381,17 +384,20 @@ class Volume:
             record = freeze_top(step, self._own(step), new_top)
             return record, attach(step, record)
 
-        handle = open_layer(self._store, new_top, writable=True)
+        opened = [open_layer(self._store, new_top, writable=True)]
         try:
             with self._gate.exclusive(), self._final_errors():
                 self._flush_top()
+                # Not later: as soon as it is frozen, another process may seal it away.
+                opened.append(open_layer(self._store, self._top.layer_id, writable=False))
                 record, result = transact(self._store, body)
-                frozen = self._handles.pop(self._top.layer_id)
-                self._handles[new_top] = handle
+                former = self._top
+                self._handles |= {layer.layer_id: layer for layer in opened}
                 self._install(record)
-                frozen.close()
+                former.close()
         except BaseException:
-            handle.close()
+            for layer in opened:
+                layer.close()
             raise
         return result
 
@@ -438,7 +444,7 @@ class Volume:
             yield
         except (ArchipelagoError, StoreError) as error:
             known, found = self._record, Transaction(self._store.heads).user(self.head_name)
-            if found is None or (found.size, found.layers[0]) != (known.size, known.layers[0]):
+            if found is None or (found.size, found.layers[:1]) != (known.size, known.layers[:1]):
                 self._failure = str(error)
             raise
         except BaseException as error:
@@ -448,9 +454,6 @@ class Volume:
     def _reload(self) -> None:
         record, stack = self._load()
         if record == self._record:
-            return
-        if not self.read_only and record.layers[0] != self._top.layer_id:
-            self._lost = True
             return
         with self._gate.exclusive():
             self._record, self._stack = record, stack
@@ -462,6 +465,9 @@ class Volume:
             record = Transaction(self._store.heads).user(self.head_name)
             if record is None:
                 raise VolumeNotFound(self.name)
+            # After the reading: the live layer of another owner must not be opened here, since
+            # opening it for writing cuts off what he is just adding.
+            self._check_lease()
             try:
                 return record, self._open_stack(record)
             except NotFound:
