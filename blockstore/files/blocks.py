@@ -214,16 +214,15 @@ class FilesBlocks:
 
     def _scan_batch(self, after: bytes) -> list[BlockRecord]:
         records: list[BlockRecord] = []
-        with (
-            self._index.read() as transaction,
-            transaction.cursor(db=self._index.blocks) as cursor,
-        ):
-            present = cursor.set_range(after)
-            if present and cursor.key() == after:
-                present = cursor.next()
-            while present and len(records) < SCAN_BATCH:
-                records.append(self._block_record(cursor.key(), cursor.value()))
-                present = cursor.next()
+        with self._index.read() as transaction:
+            self._index.check_table(transaction, "blocks")
+            with transaction.cursor(db=self._index.blocks) as cursor:
+                present = cursor.set_range(after)
+                if present and cursor.key() == after:
+                    present = cursor.next()
+                while present and len(records) < SCAN_BATCH:
+                    records.append(self._block_record(cursor.key(), cursor.value()))
+                    present = cursor.next()
         return records
 
     def _block_record(self, block_id: bytes, value: bytes) -> BlockRecord:

@@ -22,6 +22,7 @@ import lmdb
 
 from blockstore.errors import Corrupt, StoreFull, StoreUnavailable
 from blockstore.files.durable_writes import sync_directory
+from blockstore.files.index_pages import IndexPages, PageDamaged
 
 if TYPE_CHECKING:
     from lmdb import _Database as Table
@@ -64,6 +65,7 @@ class Environment:
         self._broken = False
         self._abandoned = False
         self._grow = False
+        self._sound: set[str] = set()
         self._lmdb, self.tables = _open(path, self._names, read_only=read_only, create=False)
 
     @contextmanager
@@ -84,6 +86,24 @@ class Environment:
         finally:
             transaction.abort()  # nothing happens after a commit
             self._gate.leave()
+
+    def check_table(self, transaction: lmdb.Transaction[bytes], name: str) -> None:
+        """Before a table is walked: Corrupt if LMDB would step on a page that is none of it.
+
+        Once for a table, since it reads all of it.
+        """
+        if name in self._sound:
+            return
+        descriptor = os.open(self.path / DATA_FILE, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            pages = IndexPages(descriptor, _page_size(self._lmdb))
+            if pages.check(transaction.id(), name.encode()):
+                self._sound.add(name)
+        except PageDamaged as error:
+            why = f"table {name}: {error}; rebuild-index makes it anew"
+            raise Corrupt("the index", str(self.path / DATA_FILE), why) from error
+        finally:
+            os.close(descriptor)
 
     def become_writable(self) -> None:
         """Reopen an environment that was opened only to be read."""

@@ -326,6 +326,7 @@ class FilesHeads:
     def _pairs(
         self, transaction: lmdb.Transaction[bytes], first: bytes = b""
     ) -> Iterator[tuple[bytes, bytes]]:
+        self._index.check_table(transaction, "heads")
         with transaction.cursor(db=self._index.heads) as cursor:
             found = cursor.set_range(first[:HEAD_NAME_SIZE_MAX]) if first else cursor.first()
             while found:

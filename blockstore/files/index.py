@@ -103,6 +103,10 @@ class Index:
         with self.write() as transaction:
             return change(transaction)
 
+    def check_table(self, transaction: lmdb.Transaction[bytes], name: str) -> None:
+        """To be called before a cursor walks over a table. Corrupt names a page that is damaged."""
+        self._environment.check_table(transaction, name)
+
     def close(self) -> None:
         """Let go of the environment. Idempotent."""
         if not self._closed:
