@@ -213,12 +213,12 @@ class Catalog:
 
         One whose record is damaged is in it, with `damage` set.
         """
-        heads = self.store.heads.list(
+        head_names = self.store.heads.names(
             NAME_PREFIX + prefix, NAME_PREFIX + after if after else "", limit
         )
         found = []
-        for head in heads:
-            name = head.name.removeprefix(NAME_PREFIX)
+        for head_name in head_names:
+            name = head_name.removeprefix(NAME_PREFIX)
             try:
                 info = self._volume_info(name)
             except Corrupt as error:
@@ -351,12 +351,12 @@ class Catalog:
     ) -> int:
         """Seal each stack whose bottom can be sealed now; return how many."""
         sealed = 0
-        for _, users in self._sealer.pending():
-            if self._is_elsewhere(users):
-                continue
+        for layer_id in self._sealer.layer_ids():
             try:
-                self._sealer.seal(users[0], stop)
-                sealed += 1
+                users = self._sealer.pending(layer_id)
+                if users and not self._is_elsewhere(users):
+                    self._sealer.seal(users[0], stop)
+                    sealed += 1
             except (Corrupt, NotFound, MapCorrupt) as error:
                 damage.append(error)
         return sealed
@@ -470,7 +470,7 @@ class Catalog:
 
     def _snapshot_names(self, volume_id: str) -> builtins.list[str]:
         prefix = snapname_prefix(volume_id)
-        return [head.name.removeprefix(prefix) for head in self.store.heads.list(prefix)]
+        return [name.removeprefix(prefix) for name in self.store.heads.names(prefix)]
 
     def _record(self, name: str) -> VolumeRecord | SnapshotRecord:
         _, snap_name = split_name(name)

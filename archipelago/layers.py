@@ -11,7 +11,7 @@ import secrets
 import time
 
 from archipelago.names import layer_size
-from archipelago.records import LAYER_PREFIX, LayerRecord, VolumeRecord, decode_layer
+from archipelago.records import LAYER_PREFIX, LayerRecord, VolumeRecord
 from archipelago.transaction import Transaction, transact
 from blockstore import PAGE_SIZE, Corrupt, Layer, NotFound, PageState, Store
 
@@ -58,20 +58,30 @@ def drop_unused_layer(store: Store, layer_id: str) -> None:
 
 
 def sweep_layers(store: Store, age_s: int = SWEEP_AGE_S) -> int:
-    """Remove what crashes left behind and is at least `age_s` old; return how many layers."""
+    """Remove what crashes left behind and is at least `age_s` old; return how many layers.
+
+    Damage in a layer's head keeps that layer; it is raised last.
+    """
     # The data is listed before the heads are read: a head is there before its data is.
-    with_data = store.extents.list()
-    swept: set[str] = set()
-    for head in store.heads.list(LAYER_PREFIX):
-        layer = decode_layer(head.name, head.value)
-        if not layer.users and layer.created + age_s <= time.time():
-            drop_unused_layer(store, layer.id)
-            swept.add(layer.id)
-    for layer_id in with_data:
-        if store.heads.get(LAYER_PREFIX + layer_id) is None:
+    with_data = set(store.extents.list())
+    known = {name.removeprefix(LAYER_PREFIX) for name in store.heads.names(LAYER_PREFIX)}
+    damage: list[Corrupt] = []
+    swept = 0
+    for layer_id in sorted(known.union(with_data)):
+        try:
+            layer = Transaction(store.heads).layer(layer_id)
+        except Corrupt as error:
+            damage.append(error)
+            continue
+        if layer is None and layer_id in with_data:
             store.extents.delete(layer_id)
-            swept.add(layer_id)
-    return len(swept)
+            swept += 1
+        elif layer is not None and not layer.users and layer.created + age_s <= time.time():
+            drop_unused_layer(store, layer_id)
+            swept += 1
+    if damage:
+        raise damage[-1]
+    return swept
 
 
 def open_layer(store: Store, layer_id: str, *, writable: bool) -> Layer:

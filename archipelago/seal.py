@@ -17,7 +17,7 @@ from archipelago.errors import SealingStopped
 from archipelago.layers import open_layer
 from archipelago.map import Maps
 from archipelago.map_format import MapRoot
-from archipelago.records import LAYER_PREFIX, SnapshotRecord, VolumeRecord, decode_layer
+from archipelago.records import LAYER_PREFIX, SnapshotRecord, VolumeRecord
 from archipelago.stack import LayerStack
 from archipelago.transaction import Transaction, transact
 from blockstore import ZERO_ID, Corrupt, Layer, NotFound, PageState, Run, Store
@@ -54,13 +54,19 @@ class Sealer:
                 raise NotFound("layer", record.frozen[-1])
             before = None if self._seal_bottom(record, stop) else record
 
-    def pending(self) -> Iterator[tuple[str, tuple[str, ...]]]:
-        """(layer id, its users) of every layer that could be sealed now."""
-        for head in self._store.heads.list(LAYER_PREFIX):
-            layer = decode_layer(head.name, head.value)
-            record = self._record(layer.users[0]) if layer.users else None
-            if record is not None and record.frozen and record.frozen[-1] == layer.id:
-                yield layer.id, layer.users
+    def layer_ids(self) -> Iterable[str]:
+        """All layers that have a head, even a damaged one."""
+        names = self._store.heads.names(LAYER_PREFIX)
+        return (name.removeprefix(LAYER_PREFIX) for name in names)
+
+    def pending(self, layer_id: str) -> tuple[str, ...]:
+        """The users of a layer, if it could be sealed now; else ()."""
+        transaction = Transaction(self._store.heads)
+        layer = transaction.layer(layer_id)
+        if layer is None or not layer.users:
+            return ()
+        record = transaction.user(layer.users[0])
+        return layer.users if record and record.frozen[-1:] == (layer_id,) else ()
 
     def _seal_bottom(self, record: VolumeRecord | SnapshotRecord, stop: Callable[[], bool]) -> bool:
         """Seal the record's oldest layer; False when somebody else did."""

@@ -184,6 +184,10 @@ class Heads(Protocol):
         """Heads whose name begins with `prefix` and is above `after`, in byte order of names."""
         ...
 
+    def names(self, prefix: str = "", after: str = "", limit: int | None = None) -> Sequence[str]:
+        """The names of what `list` gives; a damaged head is among them, where `list` is Corrupt."""
+        ...
+
 
 class PageState(enum.IntEnum):
     """Where the content of a page of a layer comes from. On disk: do not renumber."""

@@ -296,6 +296,9 @@ class MemoryHeads:
             ]
         return found[:limit]
 
+    def names(self, prefix: str = "", after: str = "", limit: int | None = None) -> Sequence[str]:
+        return [head.name for head in self.list(prefix, after, limit)]
+
     def _apply(self, key: bytes, change: HeadChange) -> int:
         if change.value is None:
             self._state.heads.pop(key, None)

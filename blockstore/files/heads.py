@@ -139,15 +139,26 @@ class FilesHeads:
         return versions
 
     def list(self, prefix: str = "", after: str = "", limit: int | None = None) -> list[Head]:
-        prefix_key, after_key = name_bound(prefix), name_bound(after)
-        found: list[Head] = []
         with self._index.read() as transaction:
-            for key, packed in self._pairs(transaction, max(prefix_key, after_key)):
-                if not key.startswith(prefix_key) or len(found) == limit:
-                    break
-                if key > after_key:
-                    found.append(self._unpack(key, packed))
-        return found
+            selected = self._select(transaction, prefix, after, limit)
+            return [self._unpack(key, packed) for key, packed in selected]
+
+    def names(self, prefix: str = "", after: str = "", limit: int | None = None) -> Sequence[str]:
+        with self._index.read() as transaction:
+            selected = self._select(transaction, prefix, after, limit)
+            return [key.decode(errors="replace") for key, _ in selected]
+
+    def _select(
+        self, transaction: lmdb.Transaction[bytes], prefix: str, after: str, limit: int | None
+    ) -> Iterator[tuple[bytes, bytes]]:
+        prefix_key, after_key = name_bound(prefix), name_bound(after)
+        count = 0
+        for key, packed in self._pairs(transaction, max(prefix_key, after_key)):
+            if not key.startswith(prefix_key) or count == limit:
+                break
+            if key > after_key:
+                count += 1
+                yield key, packed
 
     def _update(
         self,

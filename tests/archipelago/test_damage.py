@@ -138,6 +138,61 @@ def test_sealing_stops_at_a_stack_that_does_not_fit(catalog):
     check_good(catalog)
 
 
+def freeze_something(catalog: Catalog) -> None:
+    for name in ("bad", "good"):
+        with catalog.open(name) as volume:
+            volume.write(4096, b"frozen")
+        catalog.snapshot(f"{name}@frozen")
+
+
+def test_damage_of_one_head_does_not_keep_other_layers_from_being_sealed(catalog):
+    freeze_something(catalog)
+    overwrite_head(catalog, "volume/" + catalog.info("bad").id, b"{}")
+    with pytest.raises(Corrupt, match="volume/"):
+        catalog.seal_pending()
+    assert catalog.info("good").frozen == 0
+    check_good(catalog)
+
+
+def test_a_damaged_layer_head(catalog):
+    bad = catalog.info("bad").id
+    freeze_something(catalog)
+    layers = catalog.store.heads.list("layer/")
+    [head_name] = [head.name for head in layers if bad.encode() in head.value]
+    overwrite_head(catalog, head_name, b"{}")
+    catalog.store.extents.create("left-over", 4096)
+    with pytest.raises(Corrupt, match=head_name):
+        catalog.seal_pending()
+    assert catalog.info("good").frozen == 0
+    with pytest.raises(Corrupt, match=head_name):
+        catalog.sweep_layers(age_s=0)
+    assert [f"layer/{layer_id}" for layer_id in catalog.store.extents.list()] == [head_name]
+    check_good(catalog)
+
+
+def test_the_listing_names_a_head_that_the_store_finds_damaged(tmp_path):
+    store = new_files_store(tmp_path / "store")
+    catalog = Catalog(store)
+    for name in ("a", "b", "c"):
+        catalog.create(name, 4096)
+        catalog.snapshot(f"{name}@s")
+    index = store.heads._index
+    snapshot_name = f"snapname/{catalog.info('c').id}/s"
+
+    def damage(transaction):
+        for key in (b"name/b", snapshot_name.encode()):
+            packed = transaction.get(key, db=index.heads)
+            transaction.put(key, packed[:-1] + b"\0", db=index.heads)
+
+    index.transact(damage)
+    damaged = {info.name: info.damage for info in catalog.list()}
+    assert "name/b" in damaged.pop("b")
+    assert damaged == {"a": "", "c": ""}
+    assert "snapname/" in catalog.snapshots("c")[0].damage
+    assert catalog.snapshots("a")[0].damage == ""
+    store.close()
+
+
 def test_a_damaged_layer_in_files(tmp_path):
     store = new_files_store(tmp_path / "store")
     catalog = Catalog(store)

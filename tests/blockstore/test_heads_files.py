@@ -69,6 +69,23 @@ def contents(heads):
     return [(head.name, head.version, head.value) for head in heads.list()]
 
 
+def test_a_damaged_head_is_named_among_the_others(place):
+    index = place.index()
+    heads = place.heads(index)
+    for name in ("a", "b", "c"):
+        put(heads, name, name.encode())
+
+    def damage(transaction):
+        packed = transaction.get(b"b", db=index.heads)
+        transaction.put(b"b", packed[:-1] + b"x", db=index.heads)
+
+    index.transact(damage)
+    with pytest.raises(Corrupt, match="'b'"):
+        heads.list()
+    assert heads.names() == ["a", "b", "c"]
+    assert heads.get("c").value == b"c"
+
+
 def test_rebuilt_from_the_log(place):
     heads = place.heads()
     for step in range(5):

@@ -161,7 +161,9 @@ class HeadsContract:
         heads.update([HeadChange(name, 0, b"") for name in names])
 
         def listed(**arguments):
-            return [head.name for head in heads.list(**arguments)]
+            found = [head.name for head in heads.list(**arguments)]
+            assert heads.names(**arguments) == found
+            return found
 
         assert listed(prefix="p") == ["p", *names[:10]]
         assert listed(prefix="p0", limit=3) == names[:3]
