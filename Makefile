@@ -6,7 +6,7 @@ DATA ?= data
 
 # What each verb needs of the system (Debian names).
 BUILD_PACKAGES := gcc libc6-dev libssl-dev libxxhash-dev
-TEST_PACKAGES := qemu-utils libnbd-bin fio rclone e2fsprogs
+TEST_PACKAGES := qemu-utils qemu-system-x86 libnbd-bin fio rclone e2fsprogs strace
 DEMO_PACKAGES := qemu-system-x86 qemu-utils syslinux syslinux-common mtools dosfstools busybox-static e2fsprogs cpio fdisk
 BENCH_PACKAGES := qemu-utils fio nbdkit b3sum
 
