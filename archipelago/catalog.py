@@ -17,8 +17,9 @@ from archipelago.errors import (
 )
 from archipelago.extent import Extent, ExtentKind, merge_extents
 from archipelago.fit import fit_root
+from archipelago.forget import forget_snapshot, forget_volume, mend_name
 from archipelago.info import SnapshotInfo, Usage, VolumeInfo, snapshot_info, volume_info
-from archipelago.layers import SWEEP_AGE_S, settle_top, sweep_layers
+from archipelago.layers import SWEEP_AGE_S, sweep_layers
 from archipelago.lifecycle import (
     FROZEN_LAYERS_MAX,
     add_clone,
@@ -40,22 +41,17 @@ from archipelago.names import SECTOR_SIZE, check_name, check_size, split_name, s
 from archipelago.ownership import Ownership, this_process
 from archipelago.records import (
     NAME_PREFIX,
-    SNAPSHOT_PREFIX,
     VOLUME_PREFIX,
     SnapshotRecord,
     VolumeRecord,
-    decode_snapshot,
-    decode_volume,
     snapname_prefix,
 )
+from archipelago.roots import iterate_records, iterate_roots
 from archipelago.seal import Sealer
 from archipelago.transaction import Transaction, transact
 from archipelago.usage import measure_usage
 from archipelago.volume import Result, Volume, VolumeParts
 from blockstore import ZERO_ID, Corrupt, Lease, NotFound, Store
-
-LIST_PAGE = 1000
-"""Heads that are read at a time."""
 
 
 class Catalog:
@@ -142,7 +138,7 @@ class Catalog:
                 raise InvalidArgument(
                     f"{name} has {record.size} bytes; making it {size} loses what is beyond"
                 )
-            settle_top(self.store, record)
+            self._ownership.settle_top(lease, record)
             root: MapRoot | None = None
             if size < record.size:
                 self._sealer.seal(record.head_name)
@@ -155,7 +151,7 @@ class Catalog:
                 step.put(resized)
                 return resized
 
-            settle_top(self.store, transact(self.store, body))
+            self._ownership.settle_top(lease, transact(self.store, body))
 
     def rename(self, old: str, new: str) -> None:
         """Give a volume that nobody has open another name (its snapshots follow), or a snapshot
@@ -165,13 +161,7 @@ class Catalog:
         if snap_name is None:
             if new_snap_name is not None:
                 raise InvalidArgument(f"a volume can't become a snapshot: {new!r}")
-            with self._ownership.leased(old) as (lease, record):
-                transact(
-                    self.store,
-                    lambda step: rename_volume(
-                        step, self._ownership.held(step, lease, record), new
-                    ),
-                )
+            self._rename_volume(old, new)
             return
         if new_snap_name is None or new_volume_name != volume_name:
             raise InvalidArgument(f"a snapshot stays with its volume: {volume_name}@..., not {new}")
@@ -185,26 +175,20 @@ class Catalog:
         """Delete a volume that nobody has open, or a snapshot that this process has not open.
 
         A volume with snapshots is refused (VolumeBusy) unless `with_snapshots`. Clones of either
-        are not affected.
+        are not affected. What has a damaged record is deleted all the same.
         """
         _, snap_name = split_name(name)
-        if snap_name is not None:
-            self._check_not_open_here(name)
-            transact(self.store, lambda step: remove_snapshot(step, *find_snapshot(step, name)))
-            return
-        with self._ownership.leased(name) as (lease, record):
-
-            def body(step: Transaction) -> None:
-                own = self._ownership.held(step, lease, record)
-                snapshots = self._snapshot_names(own.id)
-                if snapshots and not with_snapshots:
-                    raise VolumeBusy(name, "its snapshots", _snapshots_reason(name, snapshots))
-                for snapshot in snapshots:
-                    self._check_not_open_here(f"{name}@{snapshot}")
-                    remove_snapshot(step, *find_snapshot(step, f"{name}@{snapshot}"))
-                remove_volume(step, own)
-
-            transact(self.store, body)
+        try:
+            if snap_name is not None:
+                self._check_not_open_here(name)
+                transact(self.store, lambda step: remove_snapshot(step, *find_snapshot(step, name)))
+            else:
+                self._delete_volume(name, with_snapshots)
+        except Corrupt:
+            if snap_name is not None:
+                transact(self.store, lambda step: forget_snapshot(step, self.store.heads, name))
+            else:
+                self._forget_volume(name, with_snapshots)
 
     def list(
         self, prefix: str = "", after: str = "", limit: int | None = None
@@ -254,7 +238,9 @@ class Catalog:
     def usage(self, name: str) -> Usage:
         """How much space it takes; looks at the maps of all volumes and snapshots."""
         record = self._record(name)
-        others = (other.root for other in self._records() if other.id != record.id)
+        others = (
+            other.root for other in iterate_records(self.store.heads) if other.id != record.id
+        )
         return measure_usage(self.store, self.maps, record, others)
 
     def open(
@@ -328,17 +314,8 @@ class Catalog:
         return merge_extents(self._diff(root_a, root_b, end))
 
     def roots(self) -> Iterator[MapRoot]:
-        """Every map root that a volume or snapshot names; for collection.
-
-        Heads are read twice: a root that moves from one head to another while they are read (a
-        clone is made and its source deleted) is found in one of the two.
-        """
-        seen = {EMPTY_MAP}
-        for _ in range(2):
-            for record in self._records():
-                if record.root not in seen:
-                    seen.add(record.root)
-                    yield record.root
+        """Every map root that a volume or snapshot names; for collection. Corrupt."""
+        return iterate_roots(self.store.heads)
 
     def sweep_layers(self, age_s: int = SWEEP_AGE_S) -> int:
         """Remove layers that crashes left behind; return how many. See `layers.sweep_layers`."""
@@ -361,6 +338,42 @@ class Catalog:
                 damage.append(error)
         return sealed
 
+    def _delete_volume(self, name: str, with_snapshots: bool) -> None:
+        with self._ownership.leased(name) as (lease, record):
+
+            def body(step: Transaction) -> None:
+                own = self._ownership.held(step, lease, record)
+                for snapshot in self._snapshots_to_delete(own.name, own.id, with_snapshots):
+                    self._check_not_open_here(f"{name}@{snapshot}")
+                    remove_snapshot(step, *find_snapshot(step, f"{name}@{snapshot}"))
+                remove_volume(step, own)
+
+            transact(self.store, body)
+
+    def _forget_volume(self, name: str, with_snapshots: bool) -> None:
+        """Delete a volume with a damaged record, or with a damaged snapshot."""
+        heads = self.store.heads
+        volume_id = transact(self.store, lambda step: mend_name(step, heads, name))
+        if volume_id is None:
+            transact(self.store, lambda step: step.put_name(name, None))
+            return
+        with self._ownership.leased_damaged(name, volume_id) as lease:
+
+            def body(step: Transaction) -> None:
+                self.store.leases.check(lease)
+                snapshots = self._snapshots_to_delete(name, volume_id, with_snapshots)
+                forget_volume(step, heads, name, volume_id, snapshots)
+
+            transact(self.store, body)
+
+    def _snapshots_to_delete(
+        self, name: str, volume_id: str, with_snapshots: bool
+    ) -> builtins.list[str]:
+        snapshots = self._snapshot_names(volume_id)
+        if snapshots and not with_snapshots:
+            raise VolumeBusy(name, "its snapshots", _snapshots_reason(name, snapshots))
+        return snapshots
+
     def _rename_volume(self, old: str, new: str) -> None:
         with self._ownership.leased(old) as (lease, record):
 
@@ -379,7 +392,7 @@ class Catalog:
     def _freeze(self, name: str, attach: Callable[[Transaction, VolumeRecord], Result]) -> Result:
         """Freeze the live layer of a volume that nobody has open; see `Volume._freeze`."""
         with self._ownership.leased(name) as (lease, record):
-            touched = settle_top(self.store, record)
+            touched = self._ownership.settle_top(lease, record)
             if len(record.frozen) >= FROZEN_LAYERS_MAX:
                 self._sealer.seal(record.head_name)
 
@@ -477,19 +490,6 @@ class Catalog:
         if snap_name is None:
             return transact(self.store, lambda step: find_volume(step, name))
         return transact(self.store, lambda step: find_snapshot(step, name))[1]
-
-    def _records(self) -> Iterator[VolumeRecord | SnapshotRecord]:
-        """All volumes and snapshots, some at a time. Corrupt when one can't be read."""
-        decoders: tuple[tuple[str, Callable[[str, bytes], VolumeRecord | SnapshotRecord]], ...] = (
-            (VOLUME_PREFIX, decode_volume),
-            (SNAPSHOT_PREFIX, decode_snapshot),
-        )
-        for prefix, decode in decoders:
-            after = ""
-            while heads := self.store.heads.list(prefix, after, LIST_PAGE):
-                for head in heads:
-                    yield decode(head.name, head.value)
-                after = heads[-1].name
 
 
 def _snapshots_reason(name: str, snapshots: Sequence[str]) -> str:

@@ -18,7 +18,7 @@ from archipelago.errors import VolumeBusy, VolumeNotFound
 from archipelago.layers import drop_unused_layer, fork_layer, new_layer, settle_top
 from archipelago.lifecycle import find_volume, replace_top
 from archipelago.names import check_name
-from archipelago.records import VolumeRecord
+from archipelago.records import VOLUME_PREFIX, VolumeRecord
 from archipelago.transaction import Transaction, transact
 from blockstore import Lease, LeaseHeld, NotFound, Store
 
@@ -44,17 +44,21 @@ class Ownership:
         finally:
             self._store.leases.release(lease)
 
+    @contextmanager
+    def leased_damaged(self, name: str, volume_id: str) -> Iterator[Lease]:
+        """Own a volume whose record can't be read, to remove it. VolumeBusy."""
+        lease = self._take(name, VOLUME_PREFIX + volume_id, "", seize=False)
+        try:
+            yield lease
+        finally:
+            self._store.leases.release(lease)
+
     def acquire(self, name: str, holder: str, seize: bool) -> tuple[Lease, VolumeRecord]:
         """The lease of a volume, and its record as it is from then on. VolumeBusy."""
         first = transact(self._store, lambda step: find_volume(step, name))
         if seize:
             self._contest(first.id)
-        try:
-            lease = self._store.leases.acquire(
-                first.head_name, holder or this_process(), seize=seize
-            )
-        except LeaseHeld as error:
-            raise VolumeBusy(name, error.holder) from None
+        lease = self._take(name, first.head_name, holder, seize=seize)
         try:
             record = transact(self._store, lambda step: find_volume(step, name))
             if record.id != first.id:
@@ -72,7 +76,7 @@ class Ownership:
     def prepare_top(self, lease: Lease, record: VolumeRecord) -> None:
         """See that an owned volume has a live layer, of the size of the volume."""
         if record.top is not None:
-            settle_top(self._store, record)
+            self.settle_top(lease, record)
             return
         layer_id = new_layer(self._store, record.size)
         try:
@@ -84,6 +88,14 @@ class Ownership:
             drop_unused_layer(self._store, layer_id)
             raise
 
+    def settle_top(self, lease: Lease, record: VolumeRecord) -> bool:
+        """See `layers.settle_top`. LeaseLost when the layer is gone with the ownership."""
+        try:
+            return settle_top(self._store, record)
+        except (NotFound, OSError):
+            self._store.leases.check(lease)
+            raise
+
     def held(self, transaction: Transaction, lease: Lease, record: VolumeRecord) -> VolumeRecord:
         """The record as it is now, of a volume that must still be ours. LeaseLost."""
         self._store.leases.check(lease)
@@ -91,6 +103,12 @@ class Ownership:
         if found is None:
             raise VolumeNotFound(record.name)
         return found
+
+    def _take(self, name: str, head_name: str, holder: str, *, seize: bool) -> Lease:
+        try:
+            return self._store.leases.acquire(head_name, holder or this_process(), seize=seize)
+        except LeaseHeld as error:
+            raise VolumeBusy(name, error.holder) from None
 
     def _contest(self, volume_id: str) -> None:
         def body(step: Transaction) -> None:

@@ -119,7 +119,11 @@ class Transaction:
         self._write(snapname_prefix(volume_id) + name, value)
 
     def remove(self, record: Record) -> None:
-        self._write(record.head_name, None)
+        self.remove_head(record.head_name)
+
+    def remove_head(self, head_name: str) -> None:
+        """Remove a head, whatever is in it."""
+        self._write(head_name, None)
 
     def add_user(self, layer_id: str, user: str) -> None:
         """Count a head among the users of a layer. NotFound when the layer is gone."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from archipelago_stores import new_files_store
 
-from archipelago import Catalog, MapCorrupt, MapRoot
+from archipelago import Catalog, MapCorrupt, MapRoot, VolumeBusy, VolumeNotFound
+from archipelago.records import decode_layer, decode_snapshot
 from archipelago.transaction import transact
 from blockstore import Corrupt, HeadChange, NotFound, StoreError, open_store
 
@@ -47,7 +48,6 @@ def test_a_damaged_volume_head(catalog):
         lambda: catalog.open("bad"),
         lambda: catalog.info("bad"),
         lambda: catalog.clone("bad", "x"),
-        lambda: catalog.delete("bad"),
         lambda: catalog.snapshot("bad@t"),
         lambda: list(catalog.roots()),
     ):
@@ -57,8 +57,48 @@ def test_a_damaged_volume_head(catalog):
     assert "volume/" in listed.pop("bad")
     assert set(listed.values()) == {""}
     check_good(catalog)
+    with pytest.raises(VolumeBusy, match="1 snapshots"):
+        catalog.delete("bad")
+    catalog.delete("bad", with_snapshots=True)
+    check_forgotten(catalog)
+
+
+def check_forgotten(catalog: Catalog) -> None:
+    """Nothing is left of the volume `bad`; its clone is as it was."""
+    assert catalog.list("bad-") == [info for info in catalog.list("bad") if not info.damage]
+    with pytest.raises(VolumeNotFound):
+        catalog.info("bad")
+    heads = catalog.store.heads
+    volumes = heads.names("volume/")
+    snapshots = [decode_snapshot(head.name, head.value) for head in heads.list("snapshot/")]
+    assert len(heads.names("snapname/")) == len(snapshots)
+    assert all(f"volume/{snapshot.volume}" in volumes for snapshot in snapshots)
+    list(catalog.roots())
+    catalog.seal_pending()
+    layers = [decode_layer(head.name, head.value) for head in heads.list("layer/")]
+    assert [layer.id for layer in layers] == catalog.store.extents.list()
+    assert {user for layer in layers for user in layer.users} <= set(volumes)
     with catalog.open("bad-clone", read_only=True) as volume:
         assert volume.read(65536, 4) == b"bad1"
+
+
+@pytest.mark.parametrize("damaged", ["volume", "name", "snapshot", "snapname"])
+def test_what_is_damaged_can_be_deleted_with_its_layers(catalog, damaged):
+    volume_id = catalog.info("bad").id
+    head_names = {
+        "volume": f"volume/{volume_id}",
+        "name": "name/bad",
+        "snapshot": f"snapshot/{catalog.info('bad@s').id}",
+        "snapname": f"snapname/{volume_id}/s",
+    }
+    with catalog.open("bad") as volume:
+        volume.write(8192, b"frozen")
+        volume.freeze()
+        overwrite_head(catalog, head_names[damaged], b"{}")
+        with pytest.raises(VolumeBusy):
+            catalog.delete("bad", with_snapshots=True)
+    catalog.delete("bad", with_snapshots=True)
+    check_forgotten(catalog)
 
 
 def test_a_damaged_snapshot_head(catalog):
@@ -69,6 +109,10 @@ def test_a_damaged_snapshot_head(catalog):
     with catalog.open("bad", read_only=True) as volume:
         assert volume.read(0, 4) == b"bad0"
     check_good(catalog)
+    catalog.delete("bad@s")
+    assert catalog.snapshots("bad") == []
+    catalog.delete("bad")
+    check_good(catalog)
 
 
 def test_a_damaged_name_head(catalog):
@@ -77,6 +121,11 @@ def test_a_damaged_name_head(catalog):
         catalog.open("bad")
     assert {info.name for info in catalog.list() if info.damage} == {"bad"}
     check_good(catalog)
+    with pytest.raises(VolumeBusy, match="snapshots"):
+        catalog.delete("bad")
+    # The volume itself is whole, and so has got its name back.
+    with catalog.open("bad", read_only=True) as volume:
+        assert volume.read(0, 4) == b"bad0"
 
 
 def test_a_name_that_leads_nowhere(catalog):
@@ -86,6 +135,8 @@ def test_a_name_that_leads_nowhere(catalog):
     with pytest.raises(Corrupt, match="name/bad"):
         catalog.open("bad")
     check_good(catalog)
+    catalog.delete("bad", with_snapshots=True)
+    check_forgotten(catalog)
 
 
 def test_a_missing_page_and_a_missing_block(catalog):

@@ -77,6 +77,34 @@ def test_who_lost_a_volume_while_opening_it_does_not_get_the_layer_of_its_new_ow
     volume.close()
 
 
+def test_who_lost_a_volume_before_its_layer_was_looked_at_is_told_so(store):
+    other = Catalog(store)
+    other.create("v", 8192)
+    other.open("v").close()
+
+    class SeizedBetween:
+        """Takes the volume over when its record was read under the lease."""
+
+        def __init__(self):
+            self.reads = 0
+
+        def __getattr__(self, name):
+            return getattr(store.heads, name)
+
+        def get(self, name):
+            head = store.heads.get(name)
+            self.reads += name.startswith("volume/")
+            if self.reads == 2:
+                self.reads += 1
+                other.open("v", seize=True).close()
+            return head
+
+    watched = WatchedStore(store)
+    watched.heads = SeizedBetween()
+    with pytest.raises(LeaseLost):
+        Catalog(watched).open("v")
+
+
 def test_a_lost_volume_that_was_rolled_back_does_not_keep_others_from_being_sealed(store):
     former, other = Catalog(store), Catalog(store)
     for name in ("v", "w"):
