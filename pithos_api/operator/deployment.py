@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import ExitStack
 from functools import cached_property
 from types import TracebackType
@@ -29,9 +30,11 @@ class Deployment:
 
     @cached_property
     def store(self) -> Store:
-        """The store. OperatorError when nobody has made one."""
+        """The store, on a read-only medium for reading. OperatorError when nobody has made one."""
         self.require_made()
-        store = open_store(self.configuration.store_url)
+        superblock = self.configuration.store_folder / "store"
+        read_only = superblock.exists() and not os.access(superblock, os.W_OK)
+        store = open_store(self.configuration.store_url, read_only=read_only)
         self._opened.callback(store.close)
         return store
 

@@ -7,6 +7,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from archipelago import (
     ArchipelagoError,
     InvalidArgument,
+    MapCorrupt,
     NameTaken,
     VolumeBusy,
     VolumeNotFound,
@@ -66,6 +67,7 @@ EXIT_CODES: tuple[tuple[type[Exception], int], ...] = (
     (NameInvalid, USAGE),
     (StoreUsageError, USAGE),
     (StoreError, STORAGE),
+    (MapCorrupt, STORAGE),
     (ArchipelagoError, FAILED),
     (IdentityError, FAILED),
     (NamespaceError, FAILED),
@@ -89,6 +91,8 @@ def exit_code_of(error: Exception) -> int | None:
     return None
 
 
+DAMAGED_HINT = "do not delete anything; look at the disk, and restore that piece from a copy"
+
 HINTS: tuple[tuple[type[Exception], str], ...] = (
     (VolumeNotFound, "see: archipelago volume list"),
     (NoSuchUser, "see: archipelago user list"),
@@ -99,7 +103,8 @@ HINTS: tuple[tuple[type[Exception], str], ...] = (
     (VolumeBusy, "stop what uses it first, or try again later"),
     (ServerUnreachable, "start one with: archipelago serve"),
     (StoreFull, "free space on the medium, then do it again; nothing was lost"),
-    (Corrupt, "do not delete anything; look at the disk, and restore that piece from a copy"),
+    (Corrupt, DAMAGED_HINT),
+    (MapCorrupt, DAMAGED_HINT),
     (StoreUnavailable, "stop what uses it, or check --data and who may read that directory"),
     (DatabaseUnusable, "check --data, or database_url in the settings"),
     (SQLAlchemyError, "check --data, or database_url in the settings"),
