@@ -7,7 +7,6 @@ import io
 import json
 import os
 import random
-import select
 import signal
 import subprocess
 import sys
@@ -17,35 +16,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from api_server import (
+    PASSWORDS,
+    START_TIMEOUT_S,
+    make_installation,
+    start_server,
+    stop_server,
+)
 
-from blockstore import BlockStats, StoreOptions, create_store, open_store
+from blockstore import BlockStats, open_store
 from clients.cli.main import main
-from pithos_api.database.engine import open_engine
-from pithos_api.database.migrations import upgrade
-from pithos_api.identity.accounts import Identity
-from pithos_api.settings import PasswordCost
 
-BLOCK_SIZE = 65536
-PASSWORD = "correct horse"
-USERS = ("alice", "bob")
-START_TIMEOUT_S = 60
-
-SERVE = """
-import json, os, sys
-from pithos_api.server import run_api_server
-from pithos_api.settings import PasswordCost, Settings
-
-def ready(url):
-    os.write(int(sys.argv[2]), url.encode() + b"\\n")
-
-fields = json.loads(sys.argv[1])
-run_api_server(Settings(password_cost=PasswordCost(1, 8, 1), **fields), ready)
-"""
+PASSWORD = PASSWORDS["alice"]
 
 
 @dataclass(frozen=True)
 class Cloud:
-    """A server over a files: store, with the users of `USERS`."""
+    """A server over a files: store, with the users of `PASSWORDS`."""
 
     url: str
     store_url: str
@@ -66,46 +53,17 @@ class Cloud:
 
 def make_cloud(folder: Path) -> None:
     """A store and a database with users."""
-    store_url, database_url = _urls(folder)
-    create_store(store_url, StoreOptions(block_size=BLOCK_SIZE))
-    upgrade(database_url)
-    engine = open_engine(database_url)
-    identity = Identity(engine, PasswordCost(passes=1, memory_kib=8, lanes=1))
-    for name in USERS:
-        identity.create_user(name, PASSWORD)
-    engine.dispose()
-
-
-def _urls(folder: Path) -> tuple[str, str]:
-    return f"files:{folder}/store", f"sqlite:///{folder}/api.sqlite"
+    make_installation(folder, hash_name="blake3")
 
 
 @contextlib.contextmanager
 def running_cloud(folder: Path) -> Iterator[Cloud]:
     """Serve what `make_cloud` made."""
-    store_url, database_url = _urls(folder)
-    fields = {"store_url": store_url, "database_url": database_url, "port": 0}
-    read_end, write_end = os.pipe()
-    log = folder / "log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-c", SERVE, json.dumps(fields), str(write_end)],
-            pass_fds=[write_end],
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-        )
-    os.close(write_end)
+    server = start_server(folder)
     try:
-        readable, _, _ = select.select([read_end], [], [], START_TIMEOUT_S)
-        url = os.read(read_end, 1000).decode().strip() if readable else ""
-        if not url:
-            pytest.fail(f"the server did not start:\n{log.read_text()}")
-        yield Cloud(url, store_url, process)
+        yield Cloud(server.url, server.settings.store_url, server.process)
     finally:
-        os.close(read_end)
-        process.terminate()
-        process.wait(START_TIMEOUT_S)
+        stop_server(server)
 
 
 @dataclass(frozen=True)
@@ -129,7 +87,7 @@ class Kamaki:
         self.settings = {
             "KAMAKI_AUTH_URL": url,
             "KAMAKI_USERNAME": user,
-            "KAMAKI_PASSWORD": PASSWORD,
+            "KAMAKI_PASSWORD": PASSWORDS.get(user, PASSWORD),
             "KAMAKI_STATE_DIR": str(folder / f"state-{user}"),
             "XDG_CONFIG_HOME": str(folder / "config"),
             "HOME": str(folder),

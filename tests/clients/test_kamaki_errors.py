@@ -2,7 +2,7 @@ import socket
 import stat
 
 import pytest
-from kamaki_cloud import Kamaki
+from kamaki_cloud import PASSWORD, Kamaki
 
 
 def only_line(result):
@@ -105,10 +105,10 @@ def test_no_password(alice):
 
 def test_login_keeps_a_private_token(alice, tmp_path):
     del alice.settings["KAMAKI_PASSWORD"]
-    assert alice("login", "--password-stdin", stdin="correct horse\nrest").code == 0
+    assert alice("login", "--password-stdin", stdin=f"{PASSWORD}\nrest").code == 0
     (kept,) = (tmp_path / "state-alice").iterdir()
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
-    assert "correct" not in kept.read_text()
+    assert PASSWORD not in kept.read_text()
     assert alice("whoami", "--json").json["user"] == "alice"
     alice("logout")
     assert alice("whoami", ok=False).code == 2

@@ -5,7 +5,8 @@ import socket
 import threading
 
 import pytest
-from kamaki_cloud import BLOCK_SIZE, Kamaki, make_cloud, noise, running_cloud
+from api_server import BLOCK_SIZE
+from kamaki_cloud import Kamaki, make_cloud, noise, running_cloud
 
 
 class Relay:
@@ -72,7 +73,7 @@ def relayed(cloud, monkeypatch, tmp_path):
 
 def test_an_upload_survives_broken_connections(relayed, container, tmp_path):
     kamaki, relay = relayed
-    content = noise(1, 30 * 2**20)
+    content = noise(4711, 30 * 2**20)
     (tmp_path / "f").write_bytes(content)
     sent = kamaki("file", "upload", tmp_path / "f", container, "--json").json
     assert relay.cuts == 2

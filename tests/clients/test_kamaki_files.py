@@ -3,7 +3,8 @@ import random
 import threading
 
 import pytest
-from kamaki_cloud import BLOCK_SIZE, noise
+from api_server import BLOCK_SIZE
+from kamaki_cloud import noise
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from kamaki_cloud import BLOCK_SIZE, PASSWORD, Kamaki, noise
+from api_server import BLOCK_SIZE
+from kamaki_cloud import PASSWORD, Kamaki, noise
 
 from clients.errors import DataMismatch
 from clients.hashmap import BlockRules

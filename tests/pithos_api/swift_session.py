@@ -22,7 +22,7 @@ from pithos_api.identity.records import READER
 from pithos_api.services import EXTENSION, Services
 
 if TYPE_CHECKING:
-    from conftest import ApiServer
+    from api_server import ApiServer
 
 PASSWORDS = {name: f"{name}'s secret" for name in ("alice", "bob", "root")}
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 import requests
-from conftest import PASSWORDS, ApiServer, make_installation, start_server, stop_server
+from api_server import PASSWORDS, ApiServer, make_installation, start_server, stop_server
 
 MIB = 2**20
 TIMEOUT_S = 60

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 import requests
-from conftest import PASSWORDS, ApiServer
+from api_server import PASSWORDS, ApiServer
 from keystoneauth1 import exceptions, session
 from keystoneauth1.identity import v3
 from keystoneclient.v3.client import Client

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from conftest import ApiServer
+    from api_server import ApiServer
     from swift_session import SwiftConnection
 
 pytest_plugins = ("swift_session",)
