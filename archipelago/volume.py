@@ -261,7 +261,9 @@ class Volume:
             raise LeaseLost(self._lease.name)
         if write and self.read_only:
             raise VolumeReadOnly(self.name)
-        if write and self._failure:
+        if self._failure:
+            # Reads too: after a failed flush the kernel may drop what it could not write, and
+            # a read would quietly find the bytes from before.
             raise OSError(errno.EIO, f"{self.name} failed before and must be reopened", self.name)
 
     def _check_range(self, offset: int, length: int) -> None:
