@@ -11,6 +11,7 @@ from flask import Response, request
 
 from pithos_api.faults import Fault
 from pithos_api.object_store.answers import HeaderList, answer
+from pithos_api.object_store.body import CLIENT_CLOSED_REQUEST, discard_body
 
 JSON: Final = "application/json; charset=UTF-8"
 XML: Final = "application/xml; charset=UTF-8"
@@ -31,6 +32,7 @@ _FAULT_NAMES: Mapping[int, str] = {
     422: "unprocessableEntity",
     500: "internalServerError",
     503: "serviceUnavailable",
+    507: "insufficientStorage",
 }
 
 _PRIVATE: HeaderList = [
@@ -41,6 +43,8 @@ _PRIVATE: HeaderList = [
 
 def render(fault: Fault) -> Response:
     """An error as Pithos words it: one member, named after the kind of fault."""
+    if fault.status != CLIENT_CLOSED_REQUEST:
+        discard_body(request.environ)
     message = fault.message or _phrase(fault.status)
     body = {"code": fault.status, "message": message, "details": ""}
     name = _FAULT_NAMES.get(fault.status, "fault")

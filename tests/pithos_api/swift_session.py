@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -130,6 +130,11 @@ def connect(address: tuple[str, int], user: str, password: str) -> SwiftConnecti
 def swift_connection(api_server: ApiServer) -> Iterator[SwiftConnection]:
     with connect(api_server.address, "alice", PASSWORDS["alice"]) as connection:
         yield connection
+
+
+@pytest.fixture
+def swift_log_in() -> Callable[[tuple[str, int], str, str], SwiftConnection]:
+    return connect
 
 
 @pytest.fixture

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import random
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from small_disks import MIB, mounted_small_disk
 
 from blockstore import StoreOptions, create_store
 from pithos_api.app import close_app, create_app
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 
 pytest_plugins = ("swift_session",)
 
-MIB = 2**20
 DISK_SIZE = 64 * MIB
 BALLAST_SIZE = 24 * MIB
 SMALL = random.Random(1).randbytes(MIB)
@@ -33,14 +31,8 @@ NO_SPACE = 507
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of its own, small enough to fill."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_SIZE}", "tmpfs", str(folder)]
-    if os.geteuid() != 0 or subprocess.run(mount, check=False, capture_output=True).returncode:
-        pytest.skip("mounting a tmpfs needs root, and a kernel that lets it")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    with mounted_small_disk(tmp_path / "disk", DISK_SIZE) as disk:
+        yield disk.path
 
 
 @pytest.fixture
