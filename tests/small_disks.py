@@ -28,7 +28,8 @@ class SmallDisk:
     def fill(self, leave_bytes: int = 0) -> None:
         """Let only so much be free, by a file that is nobody's."""
         with self._filler.open("ab") as file:
-            os.posix_fallocate(file.fileno(), file.tell(), self.free_bytes - leave_bytes)
+            if (wanted := self.free_bytes - leave_bytes) > 0:
+                os.posix_fallocate(file.fileno(), file.tell(), wanted)
 
     def empty(self) -> None:
         """Give back what `fill` took."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import random
-import shutil
 import subprocess
 import sys
 
 import pytest
 from nbd_client import NbdClient
+from small_disks import MIB, mounted_small_disk
 from volume_server import VolumeServer
 
 from archipelago import (
@@ -356,20 +356,8 @@ def test_kill_9_loses_no_flushed_byte(store_url, tmp_path, disk):
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A file system of 24 MiB."""
-    place = tmp_path / "small"
-    place.mkdir()
-    mount = shutil.which("mount")
-    done = subprocess.run(
-        [mount or "mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(place)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        pytest.skip(f"no small file system: {done.stderr.strip()}")
-    yield place
-    subprocess.run(["umount", str(place)], check=True)
+    with mounted_small_disk(tmp_path / "small", 24 * MIB) as disk:
+        yield disk.path
 
 
 def test_a_full_disk_is_told_and_survived(small_disk, tmp_path):
