@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import builtins
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 
 from archipelago.errors import (
     InvalidArgument,
@@ -235,13 +236,12 @@ class Catalog:
             raise VolumeNotFound(name)
         return info
 
-    def usage(self, name: str) -> Usage:
-        """How much space it takes; looks at the maps of all volumes and snapshots."""
+    def usage(self, name: str, roots_elsewhere: Iterable[MapRoot] = ()) -> Usage:
+        """The space it takes, beside all volumes, snapshots and `roots_elsewhere`: objects'."""
         record = self._record(name)
-        others = (
-            other.root for other in iterate_records(self.store.heads) if other.id != record.id
-        )
-        return measure_usage(self.store, self.maps, record, others)
+        records = iterate_records(self.store.heads)
+        others = (other.root for other in records if other.id != record.id)
+        return measure_usage(self.store, self.maps, record, chain(others, roots_elsewhere))
 
     def open(
         self, name: str, *, read_only: bool = False, holder: str = "", seize: bool = False

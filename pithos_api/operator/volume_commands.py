@@ -113,7 +113,8 @@ def _name_argument(parser: argparse.ArgumentParser) -> None:
 
 def _info(invocation: Invocation) -> None:
     catalog, name = invocation.deployment.catalog, invocation.options.name
-    info, usage = catalog.info(name), catalog.usage(name)
+    info = catalog.info(name)
+    usage = catalog.usage(name, invocation.deployment.namespace.roots())
     if invocation.options.json:
         print_json({"info": info, "usage": usage})
         return

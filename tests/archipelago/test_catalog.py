@@ -290,6 +290,18 @@ def test_a_root_that_the_store_does_not_have_is_refused(catalog):
     assert catalog.list() == []
 
 
+def test_usage_knows_of_maps_that_are_no_volumes(catalog):
+    catalog.create("v", 100 * catalog.maps.block_size)
+    with catalog.open("v") as volume:
+        volume.write(0, b"x" * 2 * catalog.maps.block_size)
+        volume.freeze()
+    catalog.seal("v")
+    (root,) = set(catalog.roots())
+    assert catalog.usage("v").own == catalog.maps.block_size
+    usage = catalog.usage("v", [root])
+    assert (usage.own, usage.shared) == (0, catalog.maps.block_size)
+
+
 def test_usage_counts_what_is_alone_and_what_is_shared(catalog):
     block = 65536
     catalog.create("v", 100 * block)
