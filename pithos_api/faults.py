@@ -22,6 +22,7 @@ from archipelago import (
     VolumeReadOnly,
 )
 from blockstore import NotFound, StoreError, StoreFull, StoreUnavailable, StoreUsageError
+from pithos_api.database.engine import lacks_room
 from pithos_api.identity.errors import (
     Forbidden,
     IdentityConflict,
@@ -103,7 +104,7 @@ def fault_of(error: Exception) -> Fault:
         return error.fault
     if isinstance(error, HTTPException):
         return _fault_of_http_exception(error)
-    if isinstance(error, OperationalError) and "full" in str(error.orig):
+    if isinstance(error, OperationalError) and lacks_room(error):
         return Fault(FULL_STATUS, "")
     for kind, status in STATUS:
         if isinstance(error, kind):

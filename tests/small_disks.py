@@ -49,4 +49,7 @@ def mounted_small_disk(path: Path, size: int) -> Iterator[SmallDisk]:
     try:
         yield SmallDisk(path)
     finally:
-        subprocess.run(["umount", str(path)], check=True)
+        done = subprocess.run(["umount", str(path)], check=False)
+        if done.returncode:  # leave no mount behind, but say that something leaked
+            subprocess.run(["umount", "--lazy", str(path)], check=True)
+            pytest.fail(f"something still has a file open on {path}")

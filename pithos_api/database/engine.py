@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Table, create_engine, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from pithos_api.database.writers_queue import TURN_TIMEOUT_S, WritersQueue
@@ -37,6 +37,9 @@ POOL_TIMEOUT_S = 60
 PARAMETERS_MAX = 500
 """Values in one IN list; SQLite takes 999 parameters since ever."""
 
+_NO_ROOM = ("SQLITE_FULL", "SQLITE_IOERR_SHMSIZE", "53100")
+"""SQLite's names, the second for the index of its log; PostgreSQL's code for disk_full."""
+
 _WRITES = "archipelago_writes"
 _QUEUE = "archipelago_queue"
 _TURN = "archipelago_turn"
@@ -44,6 +47,16 @@ _TURN = "archipelago_turn"
 
 class DatabaseUnusable(Exception):
     """The URL names no database that can be used, or one of a newer revision."""
+
+
+class DatabaseFull(DatabaseUnusable):
+    """The medium has no room, not even for what SQLite needs beside the database to read it."""
+
+
+def lacks_room(error: DBAPIError) -> bool:
+    """Whether the database failed for want of room on its medium."""
+    code = getattr(error.orig, "sqlite_errorname", None) or getattr(error.orig, "sqlstate", None)
+    return code in _NO_ROOM
 
 
 def open_engine(url: str, turn_timeout_s: float = TURN_TIMEOUT_S) -> Engine:
@@ -61,8 +74,9 @@ def open_engine(url: str, turn_timeout_s: float = TURN_TIMEOUT_S) -> Engine:
     except (ArgumentError, ImportError) as error:
         raise DatabaseUnusable(f"cannot use the database: {error}") from error
     if _is_sqlite(parsed):
-        _add_queue(engine, WritersQueue(f"{parsed.database}{TURN_SUFFIX}", turn_timeout_s))
+        # First what may fail: of a connection that fails to come about, nobody closes the rest.
         event.listen(engine, "connect", _prepare_sqlite)
+        _add_queue(engine, WritersQueue(f"{parsed.database}{TURN_SUFFIX}", turn_timeout_s))
         event.listen(engine, "begin", _begin_sqlite)
     return engine
 

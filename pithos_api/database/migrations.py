@@ -10,7 +10,14 @@ from alembic.runtime.migration import MigrationContext
 from alembic.util import CommandError
 from sqlalchemy.exc import DBAPIError
 
-from pithos_api.database.engine import DatabaseUnusable, open_engine, reading, writing
+from pithos_api.database.engine import (
+    DatabaseFull,
+    DatabaseUnusable,
+    lacks_room,
+    open_engine,
+    reading,
+    writing,
+)
 
 
 def upgrade(url: str) -> None:
@@ -28,6 +35,8 @@ def upgrade(url: str) -> None:
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
     except DBAPIError as error:
+        if lacks_room(error):
+            raise DatabaseFull(f"no room for the database {url}") from error
         raise DatabaseUnusable(f"cannot open the database {url}: {error.orig}") from error
     except OSError as error:
         raise DatabaseUnusable(f"cannot open the database {url}: {error}") from error

@@ -14,7 +14,7 @@ from archipelago import (
 )
 from blockstore import Corrupt, StoreError, StoreFull, StoreUnavailable, StoreUsageError
 from compute_glue.errors import GuestError
-from pithos_api.database.engine import DatabaseUnusable
+from pithos_api.database.engine import DatabaseFull, DatabaseUnusable, lacks_room
 from pithos_api.identity.errors import (
     IdentityConflict,
     IdentityError,
@@ -92,6 +92,7 @@ def exit_code_of(error: Exception) -> int | None:
 
 
 DAMAGED_HINT = "do not delete anything; look at the disk, and restore that piece from a copy"
+FULL_HINT = "free space on the medium, then do it again; nothing was lost"
 
 HINTS: tuple[tuple[type[Exception], str], ...] = (
     (VolumeNotFound, "see: archipelago volume list"),
@@ -102,7 +103,8 @@ HINTS: tuple[tuple[type[Exception], str], ...] = (
     (NameTaken, "choose another name, or delete that one first"),
     (VolumeBusy, "stop what uses it first, or try again later"),
     (ServerUnreachable, "start one with: archipelago serve"),
-    (StoreFull, "free space on the medium, then do it again; nothing was lost"),
+    (StoreFull, FULL_HINT),
+    (DatabaseFull, FULL_HINT),
     (Corrupt, DAMAGED_HINT),
     (MapCorrupt, DAMAGED_HINT),
     (StoreUnavailable, "stop what uses it, or check --data and who may read that directory"),
@@ -119,6 +121,8 @@ REBUILDABLE = "rebuild-index"
 def text_of(error: Exception) -> str:
     """The error in one line."""
     if isinstance(error, DBAPIError):
+        if lacks_room(error):
+            return "the API database: no room on its medium"
         return f"the API database: {error.orig}"
     return " ".join(str(error).split()) or type(error).__name__
 
@@ -129,4 +133,6 @@ def hint_of(error: Exception) -> str:
         return ""
     if isinstance(error, Corrupt) and REBUILDABLE in str(error):
         return "stop archipelago serve, then run: archipelago rebuild-index"
+    if isinstance(error, DBAPIError) and lacks_room(error):
+        return FULL_HINT
     return next((hint for kind, hint in HINTS if isinstance(error, kind)), "")

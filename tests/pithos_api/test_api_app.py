@@ -26,8 +26,8 @@ from pithos_api.settings import PasswordCost, Settings
 ERRORS: dict[str, Callable[[], Exception]] = {
     "full": lambda: StoreFull("no room in /srv/store"),
     "unavailable": lambda: StoreUnavailable("/srv/store is read-only"),
-    "database full": lambda: database_error("database or disk is full"),
-    "database locked": lambda: database_error("database is locked"),
+    "database full": lambda: database_error("SQLITE_FULL"),
+    "database locked": lambda: database_error("SQLITE_BUSY"),
     "nameless": lambda: IdentityInvalid("a name has no colon"),
     "damaged": lambda: BlockCorrupt(bytes(32), "pack 1", "digest differs"),
     "device": lambda: OSError(errno.EIO, "I/O error"),
@@ -37,8 +37,11 @@ ERRORS: dict[str, Callable[[], Exception]] = {
 }
 
 
-def database_error(text: str) -> Exception:
-    return OperationalError("INSERT INTO secrets", {}, sqlite3.OperationalError(text))
+def database_error(name: str) -> Exception:
+    """As SQLite names it."""
+    cause = sqlite3.OperationalError("it failed")
+    cause.sqlite_errorname = name
+    return OperationalError("INSERT INTO secrets", {}, cause)
 
 
 def endpoint(prefix: str, dialect: str) -> Endpoint:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import random
 import shutil
+import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -16,6 +18,7 @@ import pytest
 from api_server import (
     PASSWORDS,
     ApiServer,
+    database_url,
     make_installation,
     start_server,
     stop_server,
@@ -24,6 +27,8 @@ from api_server import (
 from small_disks import MIB, SmallDisk, mounted_small_disk
 
 from blockstore import open_store
+from pithos_api.database.engine import DatabaseFull
+from pithos_api.database.migrations import upgrade
 
 if TYPE_CHECKING:
     from swift_session import SwiftConnection
@@ -156,6 +161,34 @@ def test_a_disk_without_a_byte_left(
     small_disk.empty()
     assert swift.call("PUT", "/box/large", LARGE).status == 201
     assert worker_pids(full_server) == workers
+
+
+def test_a_killed_server_starts_again_on_a_full_disk(
+    swift: SwiftConnection, full_server: ApiServer, small_disk: SmallDisk
+) -> None:
+    small_disk.fill()
+    os.killpg(full_server.process.pid, signal.SIGKILL)
+    full_server.process.wait()
+    again = start_server(small_disk.path)
+    try:
+        with type(swift)(again.address, swift.path, swift.token) as other:
+            assert other.call("GET", "/box/kept").body == KEPT
+            assert other.call("PUT", "/box/large", LARGE).status == NO_SPACE
+            small_disk.empty()
+            assert other.call("PUT", "/box/large", LARGE).status == 201
+    finally:
+        stop_server(again)
+
+
+def test_a_database_that_cannot_be_opened_for_want_of_room(small_disk: SmallDisk) -> None:
+    """SQLite needs 32 KiB beside it, where no process has it open already."""
+    make_installation(small_disk.path)
+    small_disk.fill()
+    for _ in range(2):
+        with pytest.raises(DatabaseFull, match=r"no room for the database sqlite:.*/api\.sqlite"):
+            upgrade(database_url(small_disk.path))
+    small_disk.empty()
+    upgrade(database_url(small_disk.path))
 
 
 @pytest.mark.parametrize("coding", [f"Content-Length: {DISK_SIZE}", "Transfer-Encoding: chunked"])
