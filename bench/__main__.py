@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import block_size, devices, engine, hashing, kernels
+from bench import block_size, devices, engine, hashing, kernels, memory
 from bench.report import BENCH_JSON, Row, print_rows, save
 
 BENCHES: dict[str, Callable[[Path], list[Row]]] = {
@@ -18,6 +18,7 @@ BENCHES: dict[str, Callable[[Path], list[Row]]] = {
     "engine": engine.run,
     "block_size": block_size.run,
     "devices": devices.run,
+    "memory": memory.run,
 }
 
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
-import select
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from archipelago import Catalog, import_raw
 from bench.images import MIB, ImageSet, make
 from bench.report import Row
+from bench.servers import listening, volume_server
 from blockstore import StoreOptions, create_store, open_store
 
 SECONDS = 3
@@ -69,10 +68,8 @@ def _ours(directory: Path, image: Path) -> Iterator[str]:
     store = open_store(url)
     import_raw(Catalog(store), image, "disk")
     store.close()
-    socket = directory / "ours.sock"
-    words = [sys.executable, "-m", "volumes", "--store", url, "--socket", str(socket)]
-    with _serving([*words, "--control", str(directory / "control.sock")], socket):
-        yield f"nbd+unix:///disk?socket={socket}"
+    with volume_server(url, directory) as server:
+        yield f"nbd+unix:///disk?socket={server.socket}"
 
 
 @contextlib.contextmanager
@@ -81,20 +78,5 @@ def _qemu(directory: Path, image: Path, form: str) -> Iterator[str]:
     subprocess.run(["qemu-img", "convert", "-f", "raw", "-O", form, image, disk], check=True)
     socket = directory / f"{form}.sock"
     words = ["qemu-nbd", "--persistent", "--shared=8", "-f", form, "-k", str(socket), str(disk)]
-    with _serving(words, socket):
+    with listening(words, socket):
         yield f"nbd+unix:///?socket={socket}"
-
-
-@contextlib.contextmanager
-def _serving(words: list[str], socket: Path) -> Iterator[None]:
-    with socket.with_suffix(".log").open("wb") as log:
-        process = subprocess.Popen(words, stdout=log, stderr=log)
-    try:
-        for _ in range(1000):
-            if socket.exists() or process.poll() is not None:
-                break
-            select.select([], [], [], 0.01)
-        yield
-    finally:
-        process.terminate()
-        process.wait()
