@@ -30,7 +30,8 @@ def test_a_reader_that_goes_away(environment):
 
 
 def test_interrupted(environment, container):
-    command = [*KAMAKI, "file", "upload", "-", f"{container}/o"]
+    # Where the tests run in the background of a shell, Ctrl-C is ignored, and that is inherited.
+    command = ["env", "--default-signal=INT", *KAMAKI, "file", "upload", "-", f"{container}/o"]
     with subprocess.Popen(
         command, env=environment, stdin=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
