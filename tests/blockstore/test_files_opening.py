@@ -134,7 +134,7 @@ def test_creation_that_was_cut_short_is_done_again(stores):
 def test_fresh_file_system(stores):
     (stores.directory / "lost+found").mkdir(parents=True)
     stores.create()
-    stores.open()
+    assert list(stores.open().blocks.scan()) == []
 
 
 def test_store_of_one_block_is_small(stores):

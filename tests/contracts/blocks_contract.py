@@ -113,6 +113,7 @@ class BlocksContract:
     def test_commit_of_nothing(self, blocks):
         blocks.commit()
         blocks.commit()
+        assert list(blocks.scan()) == []
 
     def test_put_again_stores_nothing_more(self, blocks):
         ids = blocks.put_many(noise(1) + noise(2))

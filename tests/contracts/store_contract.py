@@ -75,6 +75,7 @@ class StoreContract:
         store = store_factory.open()
         store.close()
         store.close()
+        assert store_factory.open().info == store.info
 
     def test_read_only(self, store_factory):
         store_factory.create()
